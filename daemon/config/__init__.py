@@ -1,0 +1,1 @@
+"""The configuration: YAML with positions, read into typed and frozen settings."""
