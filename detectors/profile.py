@@ -1,0 +1,401 @@
+"""The mergeable summary of rows: one partial, or any number of partials merged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.errors import CorruptBlob
+from detectors.layout import CategoricalLayout, Layout, NumericLayout
+from detectors.packing import pack, pack_counts, unpack, unpack_counts
+from detectors.rows import Encoder, Rows
+from detectors.segments import segment_codes
+from detectors.sparse import Counts
+from detectors.values import text_hash
+
+SegmentKey = tuple[int, int]
+"""A segment: the segmentation's index in the layout, and the value's index in the segmentation."""
+
+UNSEEN_KEPT = 64
+"""So many unseen values of a column, those of lowest hash, are counted by name."""
+
+_KIND = b"P\x01"
+_SUM, _SQUARES, _LOW, _HIGH, _MINIMUM, _MAXIMUM = range(6)
+_BY_SEGMENT = 200
+"""With this many rows to a segment, sorting each segment's values is cheaper than searching each row's cell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Values of one column that the reference never had: rows in all, rows by value for the values kept, the others.
+
+    The kept values are the `UNSEEN_KEPT` of lowest hash, whose counts are exact; `others` are the rows of the rest.
+    """
+
+    total: int
+    kept: Mapping[str, int]
+    others: int
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """The summary of rows under one layout; a partial is one.
+
+    `cells` counts over the layout's global cell vector, `segment_cells` over (segment, coarse cell). `moments` has one
+    column for each numeric column and the rows sum, sum of squares, sum in the low tail, sum in the high tail (all of
+    value - centre), minimum, maximum (+inf and -inf where there is no value). `strangers` counts the kept unseen
+    values.
+    """
+
+    layout: Layout
+    rows: int
+    cells: Counts
+    segment_cells: Counts
+    moments: NDArray[np.float64]
+    strangers: Mapping[str, Mapping[str, int]]
+
+    @classmethod
+    def of(cls, layout: Layout, rows: Rows, encoder: Encoder) -> Profile:
+        """The profile of rows that `encoder` encoded; they are not changed."""
+        return _Count(layout, rows, encoder).profile()
+
+    @classmethod
+    def empty(cls, layout: Layout) -> Profile:
+        """The profile of no rows."""
+        nothing = Counts.add([], 0)
+        return cls(layout, 0, nothing, nothing, _no_moments(layout), {})
+
+    @classmethod
+    def merge(cls, parts: Sequence[Profile]) -> Profile:
+        """The profile of all the parts' rows together, in any order and grouping (design.md, invariant 2).
+
+        Raises ValueError without parts or when they are of different layouts.
+        """
+        if not parts:
+            raise ValueError("no profiles to merge: use Profile.empty")
+        layout = parts[0].layout
+        if any(part.layout is not layout and part.layout.hash != layout.hash for part in parts):
+            raise ValueError("profiles of different layouts cannot be merged")
+        if len(parts) == 1:
+            return parts[0]
+        stacked = np.stack([part.moments for part in parts])
+        with np.errstate(over="ignore", invalid="ignore"):
+            moments = stacked.sum(axis=0)
+        moments[_MINIMUM] = stacked[:, _MINIMUM].min(axis=0)
+        moments[_MAXIMUM] = stacked[:, _MAXIMUM].max(axis=0)
+        strangers: dict[str, dict[str, int]] = {}
+        for part in parts:
+            for column, kept in part.strangers.items():
+                counts = strangers.setdefault(column, {})
+                for text, count in kept.items():
+                    counts[text] = counts.get(text, 0) + count
+        return cls(
+            layout=layout,
+            rows=sum(part.rows for part in parts),
+            cells=Counts.add([part.cells for part in parts], layout.cells),
+            segment_cells=Counts.add([part.segment_cells for part in parts], _segment_space(layout)),
+            moments=moments,
+            strangers={column: _lowest(kept) for column, kept in strangers.items()},
+        )
+
+    def to_bytes(self) -> bytes:
+        """The profile as a versioned, compressed blob; equal profiles give equal bytes."""
+        present = self._present_numeric()
+        one, many = present == 1, present > 1
+        m = self.moments
+        sections = pack_counts(self.cells.index, self.cells.count)
+        sections += pack_counts(self.segment_cells.index, self.segment_cells.count)
+        low, high = self._tail_counts()
+        # One value is its own minimum, maximum and sum, and empty tails have none: few rows make few bytes.
+        floats = [
+            m[_MINIMUM][one],
+            m[:2][:, many].ravel(),
+            m[4:][:, many].ravel(),
+            m[_LOW][low > 0],
+            m[_HIGH][high > 0],
+        ]
+        sections.append(np.concatenate(floats).astype("<f8").tobytes())
+        names = {column.name: i for i, column in enumerate(self.layout.columns)}
+        unseen = {names[column]: kept for column, kept in self.strangers.items()}
+        sections.append(msgspec.msgpack.encode([self.rows, dict(sorted(unseen.items()))]))
+        return pack(_KIND, sections)
+
+    @classmethod
+    def from_bytes(cls, layout: Layout, data: bytes) -> Profile:
+        """The profile that `to_bytes` wrote under the same layout; CorruptBlob when it is none."""
+        gaps, counts, segment_gaps, segment_counts, floats, rest = unpack(_KIND, data, 6)
+        cells = Counts(*unpack_counts(gaps, counts))
+        segment_cells = Counts(*unpack_counts(segment_gaps, segment_counts))
+        if len(cells.index) and cells.index[-1] >= layout.cells:
+            raise CorruptBlob("a stored profile belongs to another layout")
+        try:
+            rows, unseen = msgspec.msgpack.decode(rest, strict=False)
+            strangers = {layout.columns[int(i)].name: kept for i, kept in unseen.items()}
+        except (msgspec.DecodeError, TypeError, ValueError, IndexError) as error:
+            raise CorruptBlob(f"a stored profile is damaged ({error}); restore the store from a backup") from error
+        profile = cls(layout, rows, cells, segment_cells, _no_moments(layout), strangers)
+        profile._fill_moments(np.frombuffer(floats, dtype="<f8"))
+        return profile
+
+    def counts(self, column: str, segment: SegmentKey | None = None, *, coarse: bool = False) -> NDArray[np.int64]:
+        """The column's body cells: `layout.column(column).body` of them for the total.
+
+        For a segment, or with `coarse`, the coarse body cells.
+        """
+        at = self.layout.column(column)
+        if segment is not None:
+            return self._slice(at, segment)[: at.coarse_body]
+        body = self._slice(at, None)[: at.body]
+        return np.bincount(at.coarse, weights=body, minlength=at.coarse_body).astype(np.int64) if coarse else body
+
+    def missing(self, column: str, segment: SegmentKey | None = None) -> int:
+        """Rows where the column has no value."""
+        return int(self._slice(self.layout.column(column), segment)[-3])
+
+    def non_finite(self, column: str, segment: SegmentKey | None = None) -> int:
+        """Rows where the column is infinite."""
+        return int(self._slice(self.layout.column(column), segment)[-2])
+
+    def mistyped(self, column: str, segment: SegmentKey | None = None) -> int:
+        """Rows where the column's value was of the wrong type."""
+        return int(self._slice(self.layout.column(column), segment)[-1])
+
+    def present(self, column: str, segment: SegmentKey | None = None) -> int:
+        """Rows where the column has a usable value."""
+        return int(self._slice(self.layout.column(column), segment)[:-3].sum())
+
+    def mean(self, column: str) -> float:
+        """Mean of a numeric column's finite values; NaN when there is none."""
+        at = self._numeric(column)
+        n = self.present(column)
+        return at.centre + float(self.moments[_SUM, at.index]) / n if n else float("nan")
+
+    def variance(self, column: str) -> float:
+        """Variance (of the population) of a numeric column's finite values; NaN when there is none."""
+        at = self._numeric(column)
+        n = self.present(column)
+        if n == 0:
+            return float("nan")
+        total, squares = float(self.moments[_SUM, at.index]), float(self.moments[_SQUARES, at.index])
+        if not np.isfinite(squares):
+            return float("inf")
+        return max(0.0, squares / n - (total / n) ** 2)
+
+    def minimum(self, column: str) -> float:
+        """Least finite value of a numeric column; NaN when there is none."""
+        value = float(self.moments[_MINIMUM, self._numeric(column).index])
+        return value if np.isfinite(value) else float("nan")
+
+    def maximum(self, column: str) -> float:
+        """Greatest finite value of a numeric column; NaN when there is none."""
+        value = float(self.moments[_MAXIMUM, self._numeric(column).index])
+        return value if np.isfinite(value) else float("nan")
+
+    def positions(self, column: str) -> NDArray[np.float64]:
+        """The layout's cell positions of a numeric column, with this profile's own means in the open tails."""
+        at = self._numeric(column)
+        positions = at.positions.copy()
+        counts = self.counts(column)
+        for cell, row in ((0, _LOW), (-1, _HIGH)):
+            if counts[cell]:
+                positions[cell] = at.centre + self.moments[row, at.index] / counts[cell]
+        return positions
+
+    def unseen(self, column: str) -> Unseen:
+        """The values of a categorical column that the reference never had; nothing for a numeric one."""
+        at = self.layout.column(column)
+        if isinstance(at, NumericLayout):
+            return Unseen(0, {}, 0)
+        total = int(self._slice(at, None)[at.body - 1])
+        kept = self.strangers.get(column, {})
+        return Unseen(total, kept, total - sum(kept.values()))
+
+    def segment_rows(self, segment: SegmentKey) -> int:
+        """Rows of one segment."""
+        return int(self.segment_cells.dense(self._segment_start(segment), 1)[0])
+
+    def segments(self) -> list[SegmentKey]:
+        """The segments that have rows, in order."""
+        found = np.unique(self.segment_cells.index // self.layout.coarse_cells).tolist()
+        starts = self.layout.segment_starts
+        keys = []
+        for place in found:
+            segmentation = int(np.searchsorted(starts, place, side="right")) - 1
+            keys.append((segmentation, place - starts[segmentation]))
+        return keys
+
+    def _slice(self, at: NumericLayout | CategoricalLayout, segment: SegmentKey | None) -> NDArray[np.int64]:
+        if segment is None:
+            return self.cells.dense(at.start, at.width)
+        return self.segment_cells.dense(self._segment_start(segment) + at.coarse_start, at.coarse_width)
+
+    def _segment_start(self, segment: SegmentKey) -> int:
+        return (self.layout.segment_starts[segment[0]] + segment[1]) * self.layout.coarse_cells
+
+    def _numeric(self, column: str) -> NumericLayout:
+        at = self.layout.column(column)
+        if not isinstance(at, NumericLayout):
+            raise TypeError(f"column {column!r} is {at.type}: it has no mean, variance or range")
+        return at
+
+    def _present_numeric(self) -> NDArray[np.int64]:
+        total = np.concatenate(([0], np.cumsum(self.cells.count)))
+        starts = np.array([at.start for at in self.layout.numeric], dtype=np.int64)
+        ends = np.array([at.start + at.body for at in self.layout.numeric], dtype=np.int64)
+        return np.asarray(
+            total[np.searchsorted(self.cells.index, ends)] - total[np.searchsorted(self.cells.index, starts)]
+        )
+
+    def _tail_counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        low = np.array([at.start for at in self.layout.numeric], dtype=np.int64)
+        high = np.array([at.start + at.body - 1 for at in self.layout.numeric], dtype=np.int64)
+        return np.isin(low, self.cells.index).astype(np.int64), np.isin(high, self.cells.index).astype(np.int64)
+
+    def _fill_moments(self, floats: NDArray[np.float64]) -> None:
+        present = self._present_numeric()
+        one, many = np.flatnonzero(present == 1), np.flatnonzero(present > 1)
+        low, high = (np.flatnonzero(tail) for tail in self._tail_counts())
+        sizes = [len(one), 2 * len(many), 2 * len(many), len(low), len(high)]
+        if sum(sizes) != len(floats):
+            raise CorruptBlob("a stored profile is damaged; restore the store from a backup")
+        single, sums, extremes, low_sums, high_sums = np.split(floats, np.cumsum(sizes)[:-1])
+        centre = np.array([at.centre for at in self.layout.numeric])[one]
+        m = self.moments
+        m[_MINIMUM, one] = m[_MAXIMUM, one] = single
+        with np.errstate(over="ignore"):
+            m[_SUM, one] = single - centre
+            m[_SQUARES, one] = m[_SUM, one] ** 2
+        m[:2, many] = sums.reshape(2, -1)
+        m[4:, many] = extremes.reshape(2, -1)
+        m[_LOW, low] = low_sums
+        m[_HIGH, high] = high_sums
+
+
+def _segment_space(layout: Layout) -> int:
+    return layout.segment_starts[-1] * layout.coarse_cells
+
+
+def _no_moments(layout: Layout) -> NDArray[np.float64]:
+    moments = np.zeros((6, len(layout.numeric)))
+    moments[_MINIMUM] = np.inf
+    moments[_MAXIMUM] = -np.inf
+    return moments
+
+
+def _lowest(counts: Mapping[str, int]) -> dict[str, int]:
+    """The `UNSEEN_KEPT` values of lowest hash, in that order: what is left does not depend on the grouping."""
+    ranked = sorted(counts, key=lambda text: (text_hash(text), text))
+    return {text: counts[text] for text in ranked[:UNSEEN_KEPT]}
+
+
+class _Count:
+    """Counting one chunk of rows: the state between the columns."""
+
+    def __init__(self, layout: Layout, rows: Rows, encoder: Encoder) -> None:
+        self.layout = layout
+        self.rows = rows
+        self.encoder = encoder
+        self.n = len(rows)
+        self.dense = np.zeros(layout.cells, dtype=np.int64)
+        self.moments = _no_moments(layout)
+        self.strangers: dict[str, dict[str, int]] = {}
+        self.segments = [
+            segment_codes(layout, segmentation, rows) + start
+            for segmentation, start in zip(layout.segmentations, layout.segment_starts, strict=False)
+        ]
+
+    def profile(self) -> Profile:
+        coarse = [] if not self.segments else [self._rows_key()]
+        for column in self.layout.columns:
+            cell = self._numeric(column) if isinstance(column, NumericLayout) else self._categorical(column)
+            if cell is not None:
+                coarse.append(cell)
+        return Profile(
+            layout=self.layout,
+            rows=self.n,
+            cells=Counts.of_dense(self.dense),
+            segment_cells=self._segment_counts(coarse),
+            moments=self.moments,
+            strangers=self.strangers,
+        )
+
+    def _rows_key(self) -> NDArray[Any]:
+        return np.zeros(self.n, dtype=np.int64)
+
+    def _numeric(self, column: NumericLayout) -> NDArray[Any] | None:
+        values = self.rows.values[column.name]
+        ordered = np.sort(values)
+        place = np.searchsorted(ordered, column.search)
+        counts = np.diff(place, prepend=0, append=self.n)
+        start, body = column.start, column.body
+        self.dense[start : start + body] = counts[1 : body + 1]
+        mask = self.rows.mistyped.get(column.name)
+        wrong = 0 if mask is None else int(np.count_nonzero(mask))
+        self.dense[start + body : start + body + 3] = counts[-1] - wrong, counts[0] + counts[-2], wrong
+        finite = ordered[place[0] : place[-2]]
+        if len(finite):
+            with np.errstate(over="ignore", invalid="ignore"):
+                centred = finite - column.centre
+                self.moments[:, column.index] = (
+                    centred.sum(),
+                    centred @ centred,
+                    centred[: counts[1]].sum(),
+                    centred[len(centred) - counts[body] :].sum(),
+                    finite[0],
+                    finite[-1],
+                )
+        if not self.segments:
+            return None
+        # The border -max puts -inf in 0 and shifts the body by one; +inf and NaN come after the body.
+        cell = np.searchsorted(column.coarse_search, values, side="right") - 1
+        special = len(finite) < self.n
+        if special:
+            top = column.coarse_body
+            cell = np.where(np.isnan(values), top, np.where(np.isinf(values), top + 1, cell))
+        return self._coarse_keys(column, cell, mask)
+
+    def _categorical(self, column: CategoricalLayout) -> NDArray[Any] | None:
+        codes = self.rows.values[column.name]
+        size = len(column.vocabulary)
+        counts = np.bincount(codes + 1, minlength=size + 2)
+        start, body = column.start, column.body
+        known = self.encoder.known(column.name) if len(counts) > size + 2 else np.empty(0, dtype=bool)
+        strange = counts[size + 2 :]
+        known = known[: len(strange)]
+        self.dense[start : start + size] = counts[1 : size + 1]
+        rest = int(counts[size + 1] + strange[known].sum())
+        self.dense[start + size : start + body] = rest, int(strange[~known].sum())
+        mask = self.rows.mistyped.get(column.name)
+        wrong = 0 if mask is None else int(np.count_nonzero(mask))
+        self.dense[start + body : start + body + 3] = counts[0] - wrong, 0, wrong
+        met = np.flatnonzero((strange > 0) & ~known)
+        if len(met):
+            texts = self.encoder.strangers(column.name)
+            self.strangers[column.name] = _lowest({texts[i]: int(strange[i]) for i in met.tolist()})
+        if not self.segments:
+            return None
+        # The last entry is what a missing value's -1 picks.
+        cells = np.full(size + 2 + len(strange), column.coarse_body, dtype=np.int64)
+        cells[: size + 1] = column.coarse[: size + 1]
+        cells[size + 1 : -1] = np.where(known, column.coarse[size], column.coarse[size + 1])
+        return self._coarse_keys(column, cells[codes], mask)
+
+    def _coarse_keys(
+        self, column: NumericLayout | CategoricalLayout, cell: NDArray[Any], mask: NDArray[np.bool_] | None
+    ) -> NDArray[Any]:
+        if mask is not None:
+            cell = np.where(mask, column.coarse_body + 2, cell)
+        return np.asarray(cell + column.coarse_start)
+
+    def _segment_counts(self, coarse: list[NDArray[Any]]) -> Counts:
+        if not self.segments or self.n == 0:
+            return Counts.add([], 0)
+        cells = np.stack(coarse)
+        size = self.layout.coarse_cells
+        keys = np.concatenate([(cells + codes * size).ravel() for codes in self.segments])
+        return Counts.of_keys(keys, _segment_space(self.layout))
