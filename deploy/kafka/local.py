@@ -181,7 +181,8 @@ class LocalKafka:
         java = shutil.which("java", path=_java_path())
         if java is None:
             raise LocalKafkaError(
-                "Java 17 or newer is missing. Debian: apt-get install openjdk-17-jre-headless; macOS: brew install openjdk"
+                "Java 17 or newer is missing. Debian: apt-get install openjdk-17-jdk-headless; "
+                "macOS: brew install openjdk"
             )
         if not any(self._jars.glob("kafka_*.jar")):
             raise LocalKafkaError(f"Kafka's jars are not in {self._jars}: run make kafka-jars")

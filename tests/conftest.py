@@ -1,0 +1,101 @@
+"""Fixtures over real services. A missing service is a loud skip on a desk and a failure when CI=true."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+import pytest
+from kafka import KafkaAdminClient
+
+from deploy.kafka.local import CHECKOUT, JARS, LocalKafka
+
+
+class Broker(Protocol):
+    """A Kafka that answers: one that the tests started, or the one that KAFKA_BOOTSTRAP_SERVERS names."""
+
+    bootstrap: str
+
+
+class MakeTopic(Protocol):
+    """Makes a topic with a name of its own, waits until it has leaders, and returns the name."""
+
+    def __call__(self, partitions: int = 1, configs: Mapping[str, str] = {}) -> str: ...
+
+
+class ForeignBroker:
+    """A Kafka that the tests did not start and may not stop."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.bootstrap = bootstrap
+
+
+def missing(service: str, how: str) -> NoReturn:
+    """Skip for the lack of a service, saying how to get it; in continuous integration fail instead."""
+    message = f"{service} is missing: {how}"
+    if os.environ.get("CI", "").lower() == "true":
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def kafka_jars() -> Path:
+    """The folder with Kafka's jars, fetched with Maven when they are not there yet.
+
+    For a test that needs a broker of its own, to kill or to restart: `LocalKafka(tmp_path, jars=kafka_jars)`.
+    """
+    tools = subprocess.run(
+        ["sh", "deploy/kafka/prerequisites.sh", "java"], cwd=CHECKOUT, capture_output=True, text=True, check=False
+    )
+    if tools.returncode:
+        missing("Java", tools.stderr.strip())
+    fetched = subprocess.run(
+        ["make", "--no-print-directory", "kafka-jars"], cwd=CHECKOUT, capture_output=True, text=True, check=False
+    )
+    if fetched.returncode:
+        missing("Kafka", (fetched.stderr or fetched.stdout).strip())
+    return JARS
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """The broker that all tests share: `.bootstrap` is its address. Nobody stops or kills this one."""
+    if servers := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        yield ForeignBroker(servers)
+        return
+    jars: Path = request.getfixturevalue("kafka_jars")
+    with LocalKafka(tmp_path_factory.mktemp("kafka"), jars=jars) as broker:
+        yield broker
+
+
+@pytest.fixture
+def admin(kafka: Broker) -> Iterator[KafkaAdminClient]:
+    """An admin client of the shared broker."""
+    with contextlib.closing(KafkaAdminClient(bootstrap_servers=kafka.bootstrap)) as client:
+        yield client
+
+
+@pytest.fixture
+def topic(admin: KafkaAdminClient, request: pytest.FixtureRequest) -> Iterator[MakeTopic]:
+    """Makes topics on the shared broker, deleted when the test ends: `topic(partitions=3)` returns the name."""
+    made: list[str] = []
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", request.node.name)[:80]
+
+    def make(partitions: int = 1, configs: Mapping[str, str] = {}) -> str:
+        name = f"{stem}.{uuid.uuid4().hex[:8]}"
+        admin.create_topics(
+            {name: {"num_partitions": partitions, "replication_factor": 1, "configs": dict(configs)}},
+            wait_for_metadata=True,
+        )
+        made.append(name)
+        return name
+
+    yield make
+    if made:
+        admin.delete_topics(made)
