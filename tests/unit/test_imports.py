@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,9 @@ BELOW: Mapping[str, frozenset[str]] = {
     "schedule": frozenset({"store", "incidents", "config", "detectors"}),
     "cli": frozenset({"stream", "schedule", "deliver", "web", "store", "incidents", "config", "detectors", "deploy"}),
 }
+# Words, not statistics: what a finding says and how an instant is counted. Every room speaks them, and they cannot live
+# in `daemon`, because `detectors` speaks them too. They import nothing but the standard library and one another.
+WORDS = frozenset({"detectors.findings", "detectors.instants"})
 SQL = frozenset({"sqlalchemy", "alembic", "sqlite3", "psycopg"})
 NOT_IN_DETECTORS = SQL | {"kafka", "slack_sdk", "time"} | (OWN - {"detectors"})
 CLOCK = frozenset({"now", "utcnow", "today"})
@@ -75,7 +79,7 @@ def _in_daemon(root: Path) -> Iterator[str]:
                 target = rest[0] if rest and rest[0] in rooms else ""
                 if target and target not in allowed:
                     yield f"{where}: {room or 'daemon'} must not import {target}"
-            elif top in OWN and top not in allowed:
+            elif top in OWN and top not in allowed and not _is_word(found):
                 yield f"{where}: {room or 'daemon'} must not import {top}"
 
 
@@ -83,11 +87,18 @@ def _in_detectors(root: Path) -> Iterator[str]:
     for path, parts in _modules(root, "detectors"):
         where = path.relative_to(root)
         for found in imports(path, _package(path, parts)):
-            if (top := found.module.split(".")[0]) in NOT_IN_DETECTORS:
+            top = found.module.split(".")[0]
+            if top in NOT_IN_DETECTORS:
                 yield f"{where}:{found.line}: detectors must not import {top}"
+            elif ".".join(parts) in WORDS and top not in sys.stdlib_module_names and not _is_word(found):
+                yield f"{where}:{found.line}: {'.'.join(parts)} is for every room and must not import {top}"
         for node in ast.walk(ast.parse(path.read_text(), str(path))):
             if isinstance(node, ast.Attribute) and node.attr in CLOCK:
                 yield f"{where}:{node.lineno}: detectors must not look at a clock (.{node.attr})"
+
+
+def _is_word(found: Import) -> bool:
+    return any(found.module == word or found.module.startswith(f"{word}.") for word in WORDS)
 
 
 def _modules(root: Path, package: str) -> Iterator[tuple[Path, list[str]]]:
@@ -126,6 +137,8 @@ def made_up(root: Path, files: Mapping[str, str]) -> Path:
         ("daemon/store/a.py", "def f():\n    import detectors", "2: store must not import detectors"),
         ("daemon/store/a.py", "import tests.unit", "1: store must not import tests"),
         ("daemon/web/a.py", "import detectors.drift", "1: web must not import detectors"),
+        ("daemon/web/a.py", "from detectors import findings, drift", "1: web must not import detectors"),
+        ("detectors/findings.py", "import numpy", "1: detectors.findings is for every room and must not import numpy"),
         ("daemon/web/a.py", "import sqlalchemy as sa", "1: web must not import sqlalchemy; SQL stands in store"),
         ("daemon/clock.py", "import daemon.store", "1: daemon must not import store"),
         ("daemon/clock.py", "from deploy.kafka import local", "1: daemon must not import deploy"),
@@ -153,6 +166,8 @@ def test_what_the_design_allows_is_no_violation(tmp_path: Path) -> None:
         "daemon/store/b.py": "from . import a\nfrom .a import c",
         "daemon/stream/a.py": "from daemon.store import a\nfrom detectors import profile",
         "daemon/cli/a.py": "from daemon.stream import a\nimport deploy.kafka.local\nimport detectors",
+        "daemon/web/a.py": "from detectors.findings import Signal\nfrom detectors import instants",
+        "detectors/findings.py": "import enum\nfrom detectors.instants import Micros",
         "detectors/a.py": "import numpy as np\nfrom detectors.b import c\nfrom . import d",
     }
     assert violations(made_up(tmp_path, tree)) == []
