@@ -319,6 +319,11 @@ def _crossed(value: object) -> object:
 _STRINGS: JsonSchemaValue = {"type": "array", "items": {"type": "string"}}
 _NAME = Annotated[str, Field(min_length=1)]
 
+
+class Location:
+    """Marks a field that holds a path: a relative one is taken from the configuration's folder."""
+
+
 Text = Annotated[str, BeforeValidator(scalar_text), WithJsonSchema({"type": ["string", "number", "boolean"]})]
 """A string that YAML may have read as a number or a boolean: `7` is "7", `true` is "true"."""
 

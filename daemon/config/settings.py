@@ -20,6 +20,7 @@ from daemon.config.quantities import (
     Duration,
     Features,
     Groups,
+    Location,
     Names,
     PositiveDuration,
     RelativeChange,
@@ -186,7 +187,7 @@ class PredictionFields(Frozen):
     score: str | None = None
     """The probability of the positive class."""
     features: Features = "features.*"
-    """A path or a list of paths; `features.*` is every key below `features`, `*` every key that no other field names."""
+    """A path or a list of paths; `features.*`: every key below `features`; `*`: every key that no other field names."""
     item: str | None = None
     """What tells apart several predictions with one id."""
 
@@ -273,7 +274,7 @@ class ReferenceFile(Frozen):
     A column not named in `fields` goes by the last part of the message's path.
     """
 
-    uri: str = Field(min_length=1)
+    uri: Annotated[str, Location] = Field(min_length=1)
     """The file, which ends in .parquet or .csv; a relative path is taken from the configuration's folder."""
     fields: ReferenceFields = ReferenceFields()
     """The file's column names, where they differ from the messages'."""

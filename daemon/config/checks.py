@@ -1,0 +1,203 @@
+"""What no single value shows: settings that contradict each other, refer to nothing, or would leave people untold."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from difflib import get_close_matches
+
+from daemon.config.document import KeyPath, Node, problem_at
+from daemon.config.errors import Problem
+from daemon.config.quantities import duration_text
+from daemon.config.settings import ColumnOverride, Model, QualityAlert, Settings, SlackReceiver
+from daemon.config.unavailable import NOT_AVAILABLE
+from daemon.config.vocabulary import EVIDENTLY, FORMATS, METHODS, NEEDS_SCORE, QUALITY_METRICS
+
+_SECOND = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """What a check has to say: at which path, and which other paths it looked at."""
+
+    path: KeyPath
+    message: str
+    hint: str = ""
+    seen: tuple[KeyPath, ...] = ()
+    is_warning: bool = False
+
+
+def placed(
+    complaints: Iterable[Complaint], tree: Node, root: KeyPath, untrusted: Collection[KeyPath]
+) -> Iterator[Problem]:
+    """The complaints as problems of the tree that stands at `root`; those that rest on untrusted values are dropped."""
+    for complaint in complaints:
+        if any(_touches(path, bad) for path in (complaint.path, *complaint.seen) for bad in untrusted):
+            continue
+        node, found = tree.find(complaint.path)
+        place = node.place if found else node.key_at or node.at
+        problem = problem_at(place, (*root, *complaint.path), complaint.message, complaint.hint)
+        yield replace(problem, severity="warning") if complaint.is_warning else problem
+
+
+def _touches(path: KeyPath, bad: KeyPath) -> bool:
+    length = min(len(path), len(bad))
+    return path[:length] == bad[:length]
+
+
+def check_installation(settings: Settings) -> Iterator[Complaint]:
+    """What can be said without looking at a model."""
+    kafka = settings.kafka
+    if kafka.security_protocol.startswith("SASL") and kafka.sasl is None:
+        message = f"{kafka.security_protocol} needs kafka.sasl"
+        yield Complaint(("kafka", "security_protocol"), message, seen=(("kafka", "sasl"),))
+    if kafka.sasl is not None and not kafka.security_protocol.startswith("SASL"):
+        message = f"is not used with the security protocol {kafka.security_protocol}"
+        yield Complaint(("kafka", "sasl"), message, "SASL_SSL or SASL_PLAINTEXT", (("kafka", "security_protocol"),))
+    if kafka.ssl is not None and not kafka.security_protocol.endswith("SSL"):
+        message = f"is not used with the security protocol {kafka.security_protocol}"
+        yield Complaint(("kafka", "ssl"), message, "SSL or SASL_SSL", (("kafka", "security_protocol"),))
+    for name, receiver in settings.receivers.items():
+        if isinstance(receiver, SlackReceiver) and settings.slack is None:
+            message = "is never told: there is no `slack` section"
+            yield Complaint(("receivers", name), message, seen=(("slack",),), is_warning=True)
+
+
+def check_model(model: Model, settings: Settings | None, receivers: Collection[str]) -> Iterator[Complaint]:
+    """What one model's settings say against each other; `receivers` are the names that exist."""
+    yield from _window(model)
+    yield from _labels_and_quality(model)
+    yield from _columns(model)
+    for section, topics in (("predictions", model.predictions), ("labels", model.labels)):
+        if topics is not None and topics.format not in FORMATS:
+            yield Complaint((section, "format"), f"unknown format {topics.format!r}", _known(topics.format, FORMATS))
+    for name in model.receivers:
+        if name not in receivers:
+            yield Complaint(("receivers",), f"there is no receiver {name!r}", _known(name, receivers))
+    if settings is not None:
+        yield from _told(model, settings)
+        yield from _kept(model, settings)
+
+
+def _window(model: Model) -> Iterator[Complaint]:
+    window = model.window
+    size, every = ("window", "size"), ("window", "every")
+    for path, length in ((size, window.size), (every, window.every)):
+        if length % _SECOND:
+            yield Complaint(path, "must be a whole number of seconds")
+    if window.every > window.size:
+        message = f"must be at most the window's size, {duration_text(window.size)}"
+        yield Complaint(every, f"{message}, not {duration_text(window.every)}", seen=(size,))
+    elif window.size % window.every:
+        message = f"must be a multiple of `every`, {duration_text(window.every)}, not {duration_text(window.size)}"
+        yield Complaint(size, message, seen=(every,))
+
+
+def _labels_and_quality(model: Model) -> Iterator[Complaint]:
+    fields = model.predictions.fields
+    seen = (("task",), ("labels",), ("predictions", "fields"))
+    metrics = QUALITY_METRICS[model.task]
+    if model.labels is not None and model.task == "none":
+        hint = "name the task, or leave the labels out"
+        yield Complaint(("labels",), f"labels without a task {NOT_AVAILABLE}", hint, seen=(("task",),))
+    elif (
+        model.labels is not None and fields.prediction is None and (model.task == "regression" or fields.score is None)
+    ):
+        yield Complaint(("predictions", "fields", "prediction"), "quality needs the prediction", seen=seen)
+    for metric, alert in model.alerts.quality.items():
+        path = ("alerts", "quality", metric)
+        if model.task == "none":
+            yield Complaint(path, "a limit of quality needs a task", seen=seen[:1])
+        elif metric not in metrics:
+            message = f"the task {model.task} has no metric {metric!r}"
+            yield Complaint(path, message, _known(metric, metrics), seen[:1])
+        elif metric in NEEDS_SCORE and fields.score is None:
+            hint = "predictions: {fields: {score: ...}}"
+            yield Complaint(path, f"{metric} needs the field of the score", hint, seen)
+        elif metric not in NEEDS_SCORE and fields.prediction is None:
+            yield Complaint(path, f"{metric} needs the field of the prediction", seen=seen)
+        if model.labels is None and model.task != "none":
+            yield Complaint(path, "a limit of quality needs `labels`", seen=seen)
+        yield from _limit(path, alert)
+
+
+def _limit(path: tuple[str, ...], alert: QualityAlert) -> Iterator[Complaint]:
+    if alert.max is None and alert.min is None and alert.worse_than_reference is None:
+        yield Complaint(path, "sets no limit", "give max, min or worse_than_reference")
+    elif alert.max is not None and alert.min is not None and alert.min > alert.max:
+        yield Complaint((*path, "min"), f"is above max, {alert.max:g}")
+
+
+def _columns(model: Model) -> Iterator[Complaint]:
+    excluded = set(model.columns.exclude)
+    seen: tuple[KeyPath, ...] = (("columns", "exclude"),)
+    for group in model.segments.by:
+        for name in sorted(excluded.intersection(group)):
+            yield Complaint(("segments", "by"), f"the column {name!r} is excluded by columns.exclude", seen=seen)
+        if len(set(group)) < len(group):
+            yield Complaint(("segments", "by"), f"names a column twice: {', '.join(group)}")
+    for name in sorted(excluded.intersection(model.columns.important)):
+        yield Complaint(("columns", "important"), f"the column {name!r} is excluded by columns.exclude", seen=seen)
+    for name, override in model.columns.overrides.items():
+        path = ("columns", "overrides", name)
+        if name in excluded:
+            yield Complaint(path, "the column is excluded by columns.exclude", seen=seen)
+        yield from _override(path, override)
+
+
+def _override(path: tuple[str, ...], override: ColumnOverride) -> Iterator[Complaint]:
+    method = override.method
+    if method not in METHODS and not (method.startswith(EVIDENTLY) and method != EVIDENTLY):
+        yield Complaint((*path, "method"), f"unknown method {method!r}", _known(method, (*METHODS, f"{EVIDENTLY}NAME")))
+    low, high = override.range if override.range is not None else (None, None)
+    if low is not None and high is not None and low > high:
+        yield Complaint((*path, "range"), f"the lowest value, {low:g}, is above the highest, {high:g}")
+    if override.threshold is not None and override.threshold < 0:
+        yield Complaint((*path, "threshold"), "must not be negative")
+
+
+def _told(model: Model, settings: Settings) -> Iterator[Complaint]:
+    seen: tuple[KeyPath, ...] = (("channel",), ("receivers",))
+    if model.channel is None and not model.receivers:
+        hint = "give it a channel or receivers"
+        yield Complaint((), "nobody is told about this model", hint, seen, is_warning=True)
+    elif model.channel is not None and settings.slack is None:
+        message = "this channel is never told: there is no `slack` section"
+        yield Complaint(("channel",), message, is_warning=True)
+
+
+def _kept(model: Model, settings: Settings) -> Iterator[Complaint]:
+    window, kept = model.window, settings.store.retention
+    lateness = window.size if window.allowed_lateness is None else window.allowed_lateness
+    seen: tuple[KeyPath, ...] = (("window",),)
+    needed = f"a window needs {duration_text(window.size + lateness)}, its size and its lateness"
+    if kept.profiles < window.size + lateness:
+        message = f"store.retention.profiles keeps {duration_text(kept.profiles)}, but {needed}"
+        yield Complaint(("window", "size"), message, seen=seen)
+    elif kept.samples < window.size + lateness:
+        message = f"store.retention.samples keeps {duration_text(kept.samples)}, but {needed}"
+        yield Complaint(("window", "size"), message, seen=seen, is_warning=True)
+
+
+def check_shared_topics(models: Mapping[str, Model]) -> Iterator[tuple[str, Complaint]]:
+    """Models that read every message of a topic which others read too, by their names."""
+    readers: dict[str, list[str]] = defaultdict(list)
+    for name, model in models.items():
+        for topic in dict.fromkeys(model.predictions.topic):
+            readers[topic].append(name)
+    for topic, names in readers.items():
+        for name in names:
+            if len(names) > 1 and not models[name].predictions.where:
+                others = ", ".join(other for other in names if other != name)
+                message = f"reads the whole topic {topic}, which {others} reads too"
+                hint = "say which messages are this model's: where: {field: value}"
+                yield name, Complaint(("predictions", "topic"), message, hint, (("predictions", "where"),), True)
+
+
+def _known(word: str, words: Collection[str]) -> str:
+    nearest = get_close_matches(word, words, n=1)
+    if nearest:
+        return f"did you mean {nearest[0]}?"
+    return f"known: {', '.join(sorted(words))}" if words else "none is defined"
