@@ -1,0 +1,261 @@
+"""Which windows have to be evaluated now: decided from committed rows alone, so that a missed tick loses nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, or_, select
+
+from daemon.store import labels as label_join
+from daemon.store import names
+from daemon.store.schema import evaluations, label_panes, panes, progress
+from detectors.instants import Micros
+
+NEW_ROWS_SHARE = 0.01
+"""A revision before lateness closes needs more new rows than this share of those evaluated."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueWindow:
+    """One evaluation to be made; `kind` is "drift" or "quality".
+
+    `rows` are the window's rows now (for quality: its joined labels, of `expected` kept predictions), `fingerprint`
+    tells one set of joined labels from another of the same size. `watermark` is the event time that made it due, and
+    `closed` says that no row can come any more: the result is final. All of them go into the `Evaluation` recorded.
+    """
+
+    model: str
+    kind: str
+    start: Micros
+    end: Micros
+    revision: int
+    rows: int
+    expected: int | None
+    fingerprint: int
+    watermark: Micros
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """What the latest revision of a window was made from."""
+
+    revision: int
+    rows: int
+    fingerprint: int
+    watermark: Micros
+    evaluated_at: Micros
+
+
+def due_drift(
+    conn: Connection,
+    model: str,
+    *,
+    size: Micros,
+    every: Micros,
+    pane: Micros,
+    allowed_lateness: Micros,
+    watermark: Micros | None,
+    now: Micros,
+    flush: bool = False,
+) -> list[DueWindow]:
+    """The windows with rows whose end the watermark has passed and that are new or need a revision, in order.
+
+    `now` is wall clock, or the model's event time under `clock: event`, the same as `Evaluation.evaluated_at`. `flush`
+    asks for every stale window at once, at the end of a run.
+    """
+    if watermark is None:
+        return []
+    kept_from = conn.execute(select(progress.c.profiles_kept_from).where(progress.c.model == model)).scalar()
+    query = (
+        select(panes.c.pane_start, func.sum(panes.c.rows)).where(panes.c.model == model).group_by(panes.c.pane_start)
+    )
+    rows = {start: int(count) for start, count in conn.execute(query)}
+    done = _evaluated(conn, model, "drift", size, every)
+    closes = (allowed_lateness, size - pane + allowed_lateness)
+    due = []
+    for end, count in window_sums(rows, size, every):
+        if end > watermark or (kept_from is not None and end - size < kept_from) or end <= done.other_geometry_until:
+            continue
+        before = done.latest.get(end)
+        closed = watermark >= end + closes[1]
+        if is_due(before, count, 0, watermark, now, every, [end + length for length in closes], flush):
+            revision = 0 if before is None else before.revision + 1
+            due.append(DueWindow(model, "drift", end - size, end, revision, count, None, 0, watermark, closed))
+    return due
+
+
+def due_quality(
+    conn: Connection,
+    model: str,
+    *,
+    size: Micros,
+    every: Micros,
+    coverage: float,
+    at_most: Micros,
+    allowed_lateness: Micros,
+    watermark: Micros | None,
+    label_now: Micros | None,
+    now: Micros,
+    flush: bool = False,
+) -> list[DueWindow]:
+    """The windows whose labels are mature, by coverage or by age, and that are new or need a revision, in order.
+
+    `watermark` is that of the predictions: a window is whole before it is judged. `label_now` is wall clock, or under
+    `clock: event` the labels' effective watermark; None leaves only coverage. `coverage` is a share in 0..1.
+    """
+    model_id = names.number(conn, model)
+    if watermark is None or model_id is None:
+        return []
+    kept_from = conn.execute(select(progress.c.labels_kept_from).where(progress.c.model == model)).scalar()
+    query = select(label_panes.c.pane_start, label_panes.c.kept).where(label_panes.c.model_id == model_id)
+    expected = {start: int(count) for start, count in conn.execute(query) if count}
+    done = _evaluated(conn, model, "quality", size, every)
+    due = []
+    for end, count in window_sums(expected, size, every):
+        if end > watermark or (kept_from is not None and end - size < kept_from) or end <= done.other_geometry_until:
+            continue
+        before = done.latest.get(end)
+        old = label_now is not None and label_now >= end + at_most
+        age = -1 if label_now is None else label_now
+        closes = (end + at_most, end + at_most + allowed_lateness)
+        if before is not None and not _may_revise(before, age, now, every, closes, flush):
+            continue
+        found = label_join.coverage(conn, model, end - size, end)
+        if before is None:
+            wanted = old or found.joined >= coverage * count
+        else:
+            wanted = is_due(before, found.joined, found.fingerprint, age, now, every, closes, flush)
+        if wanted:
+            revision = 0 if before is None else before.revision + 1
+            closed = age >= closes[-1]
+            due.append(
+                DueWindow(
+                    model, "quality", end - size, end, revision, found.joined, count, found.fingerprint, age, closed
+                )
+            )
+    return due
+
+
+def labels_needed_from(
+    conn: Connection,
+    model: str,
+    *,
+    size: Micros,
+    every: Micros,
+    coverage: float,
+    at_most: Micros,
+    allowed_lateness: Micros,
+    watermark: Micros | None,
+    label_now: Micros | None,
+) -> Micros | None:
+    """The first pane whose predictions and labels a window may still need: what is before it can expire.
+
+    None while nothing can: the latest window that has closed, and been evaluated for the last time, decides.
+    """
+    if watermark is None or label_now is None:
+        return None
+    closed_until = (label_now - at_most - allowed_lateness) // every * every
+    closed_until = min(closed_until, watermark // every * every)
+    waiting = due_quality(
+        conn,
+        model,
+        size=size,
+        every=every,
+        coverage=coverage,
+        at_most=at_most,
+        allowed_lateness=allowed_lateness,
+        watermark=watermark,
+        label_now=label_now,
+        now=label_now,
+        flush=True,
+    )
+    first_open = closed_until + every - size
+    return min([first_open, *(window.start for window in waiting)])
+
+
+def window_sums(rows: Mapping[Micros, int], size: Micros, every: Micros) -> Iterable[tuple[Micros, int]]:
+    """The end and the rows of each window that has any, in order, from rows by pane start.
+
+    >>> list(window_sums({0: 5, 60: 7}, size=120, every=60))
+    [(60, 5), (120, 12), (180, 7)]
+    """
+    sums: dict[Micros, int] = {}
+    for start, count in rows.items():
+        end = (start // every + 1) * every
+        while end - size <= start:
+            sums[end] = sums.get(end, 0) + count
+            end += every
+    return sorted(sums.items())
+
+
+def is_due(
+    before: Evaluated | None,
+    rows: int,
+    fingerprint: int,
+    watermark: Micros,
+    now: Micros,
+    every: Micros,
+    closes: Iterable[Micros],
+    flush: bool = False,
+) -> bool:
+    """Whether a window that could be evaluated should be: it never was, or what it holds has changed enough.
+
+    `closes` are the instants at which its lateness closes. At each of them a window that has changed is evaluated once
+    more, whatever has changed; otherwise at most once per `every`, and for more than NEW_ROWS_SHARE new rows.
+    """
+    if before is None:
+        return True
+    if (rows, fingerprint) == (before.rows, before.fingerprint):
+        return False
+    if not _may_revise(before, watermark, now, every, closes, flush):
+        return False
+    if flush or _has_closed(before, watermark, closes) or watermark >= max(closes):
+        return True
+    return rows - before.rows > NEW_ROWS_SHARE * before.rows
+
+
+def _may_revise(
+    before: Evaluated, watermark: Micros, now: Micros, every: Micros, closes: Iterable[Micros], flush: bool
+) -> bool:
+    return flush or _has_closed(before, watermark, closes) or now - before.evaluated_at >= every
+
+
+def _has_closed(before: Evaluated, watermark: Micros, closes: Iterable[Micros]) -> bool:
+    """Whether lateness has closed since the last evaluation."""
+    return any(before.watermark < close <= watermark for close in closes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    latest: Mapping[Micros, Evaluated]
+    other_geometry_until: Micros
+
+
+def _evaluated(conn: Connection, model: str, kind: str, size: Micros, every: Micros) -> _Done:
+    """The latest revision by window end, and until where windows of another size or step have been evaluated.
+
+    After a change of `window:` the past is not evaluated once more in the new geometry.
+    """
+    of_kind = (evaluations.c.model == model, evaluations.c.kind == kind)
+    other = conn.execute(
+        select(func.max(evaluations.c.window_end)).where(
+            *of_kind,
+            or_(evaluations.c.window_end - evaluations.c.window_start != size, evaluations.c.every != every),
+        )
+    ).scalar()
+    query = (
+        select(
+            evaluations.c.window_end,
+            evaluations.c.revision,
+            evaluations.c.rows,
+            evaluations.c.fingerprint,
+            evaluations.c.watermark,
+            evaluations.c.evaluated_at,
+        )
+        .where(*of_kind, evaluations.c.window_end - evaluations.c.window_start == size)
+        .order_by(evaluations.c.window_end, evaluations.c.revision)
+    )
+    latest = {row[0]: Evaluated(*row[1:]) for row in conn.execute(query)}
+    return _Done(latest, -1 if other is None else other)

@@ -1,0 +1,432 @@
+"""Predictions that wait for their labels, the labels, and the join of the two.
+
+Of several predictions with one id the one of the earliest event time counts, then of the lowest offset; of several
+labels the one of the latest time, then of the highest offset. So neither depends on the order of reading.
+
+A pane keeps the predictions whose hash is below its threshold. It starts open and is halved whenever the pane holds
+more than KEPT_PER_PANE: what is kept in the end depends on the pane's rows alone, not on their order. A label does not
+know its prediction's pane, so it obeys the loosest threshold of all panes still open, and only once every prediction
+that it could belong to has been read.
+
+Hashes are the unsigned 64-bit ones of `detectors.rows`, as plain integers.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby, repeat
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, select, tuple_, update
+
+from daemon.store import books, dialect, names
+from daemon.store.schema import label_panes, labels, predictions, progress
+from detectors.instants import Micros
+
+KEPT_PER_PANE = 20_000
+
+# Hashes are unsigned and the database's integers are signed: shifted, they keep their order.
+_SHIFT = 1 << 63
+_ALL = 1 << 64
+
+_PREDICTION_COLUMNS = (
+    "model_id",
+    "pane_start",
+    "id_hash",
+    "item",
+    "event_time",
+    "offset",
+    "partition",
+    "topic_id",
+    "version_id",
+    "segments_id",
+    "prediction",
+    "prediction_text",
+    "score",
+)
+_LABEL_COLUMNS = ("model_id", "id_hash", "item", "time", "offset", "partition", "joined", "label", "label_text")
+_PANE, _HASH, _ITEM, _TIME, _OFFSET, _PARTITION = range(1, 7)
+_earliest_first = itemgetter(_PANE, _HASH, _ITEM, _TIME, _OFFSET, _PARTITION)
+_LATEST_LABEL = (
+    "ON CONFLICT (model_id, id_hash, item) DO UPDATE SET time = excluded.time, "
+    '"offset" = excluded."offset", "partition" = excluded."partition", '
+    "label = excluded.label, label_text = excluded.label_text "
+    'WHERE (excluded.time, excluded."offset", excluded."partition")'
+    ' > (labels.time, labels."offset", labels."partition")'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The labelled predictions of a window as columns of equal length, in no particular order.
+
+    `segments` is JSON text. `expected` counts the window's kept predictions, labelled or not. `fingerprint` changes
+    when a label or prediction is replaced by another while the number of rows stays.
+    """
+
+    version: list[str]
+    prediction: list[float | str | None]
+    score: list[float | None]
+    label: list[float | str | None]
+    segments: list[str]
+    expected: int
+    fingerprint: int
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How many of a window's kept predictions have their label."""
+
+    predictions: int
+    joined: int
+    fingerprint: int
+
+
+def add_predictions(
+    conn: Connection,
+    model: str,
+    *,
+    id_hash: Sequence[int],
+    event_time: Sequence[Micros],
+    topic: str,
+    partition: Sequence[int],
+    offset: Sequence[int],
+    version: Sequence[str],
+    prediction: Sequence[float | str | None],
+    segments: Sequence[str],
+    score: Sequence[float | None] | None = None,
+    item: Sequence[int] | None = None,
+    pane: Micros,
+    limit: int = KEPT_PER_PANE,
+) -> None:
+    """Keep predictions until their labels come; columns of equal length, rows of one topic.
+
+    `pane` is the length of a pane, `segments` the row's segment values as JSON text ("{}" for none). Counts offered,
+    awaiting, predictions_superseded and predictions_thinned.
+    """
+    if not id_hash:
+        return
+    shared = names.intern(conn, {model, topic, *version, *segments})
+    model_id = shared[model]
+    rows = sorted(
+        zip(
+            repeat(model_id),
+            [time - time % pane for time in event_time],
+            [unsigned - _SHIFT for unsigned in id_hash],
+            repeat(0) if item is None else item,
+            event_time,
+            offset,
+            partition,
+            repeat(shared[topic]),
+            [shared[text] for text in version],
+            [shared[text] for text in segments],
+            [None if value.__class__ is str else value for value in prediction],
+            [value if value.__class__ is str else None for value in prediction],
+            repeat(None) if score is None else score,
+        ),
+        key=_earliest_first,
+    )
+    thresholds = _thresholds(conn, model_id, rows[0][_PANE], rows[-1][_PANE])
+    counts = {"offered": len(rows), "awaiting": 0, "predictions_superseded": 0, "predictions_thinned": 0}
+    for pane_start, group in groupby(rows, key=itemgetter(_PANE)):
+        _add_to_pane(conn, model_id, pane_start, list(group), thresholds.get(pane_start, (_ALL, 0)), limit, counts)
+    books.add(conn, model, counts)
+
+
+def _add_to_pane(
+    conn: Connection,
+    model_id: int,
+    pane_start: Micros,
+    rows: list[tuple[Any, ...]],
+    threshold: tuple[int, int],
+    limit: int,
+    counts: dict[str, int],
+) -> None:
+    """Add a pane's rows, sorted by hash, and tighten its threshold if it then holds too many."""
+    below, kept = threshold
+    was_below = below
+    # Rows that the batch alone proves to be too many are not written first and deleted afterwards.
+    while len(rows) > limit and len({(row[_HASH], row[_ITEM]) for row in rows if row[_HASH] < below - _SHIFT}) > limit:
+        below //= 2
+    chosen = rows[: bisect_left(rows, below - _SHIFT, key=itemgetter(_HASH))]
+    counts["predictions_thinned"] += len(rows) - len(chosen)
+    added = dialect.insert_many(conn, predictions, _PREDICTION_COLUMNS, chosen, conflict="ON CONFLICT DO NOTHING")
+    counts["predictions_superseded"] += len(chosen) - added
+    counts["awaiting"] += added
+    kept += added
+    if added < len(chosen):
+        kept += _replace_later(conn, model_id, pane_start, chosen)
+    dropped = _drop_from(conn, model_id, pane_start, below) if below < was_below else 0
+    while kept - dropped > limit:
+        below //= 2
+        dropped += _drop_from(conn, model_id, pane_start, below)
+    counts["predictions_thinned"] += dropped
+    counts["awaiting"] -= dropped
+    dialect.put(
+        conn,
+        label_panes,
+        {
+            "model_id": model_id,
+            "pane_start": pane_start,
+            "below": None if below == _ALL else below - _SHIFT,
+            "kept": kept - dropped,
+        },
+    )
+
+
+def _drop_from(conn: Connection, model_id: int, pane_start: Micros, below: int) -> int:
+    """Delete the pane's predictions whose hash is `below` or higher."""
+    return conn.execute(
+        delete(predictions).where(
+            predictions.c.model_id == model_id,
+            predictions.c.pane_start == pane_start,
+            predictions.c.id_hash >= below - _SHIFT,
+        )
+    ).rowcount
+
+
+def _replace_later(conn: Connection, model_id: int, pane_start: Micros, rows: list[tuple[Any, ...]]) -> int:
+    """Put those of `rows` in the place of stored predictions of the same id that are later.
+
+    Returns by how many rows this pane grew: those whose later prediction lay in another pane.
+    """
+    first: dict[tuple[int, int], tuple[Any, ...]] = {}
+    for row in rows:
+        first.setdefault((row[_HASH], row[_ITEM]), row)
+    hashes = sorted({key[0] for key in first})
+    later: list[tuple[Any, ...]] = []
+    place = [predictions.c[name] for name in _PREDICTION_COLUMNS[: _PARTITION + 1]]
+    for i in range(0, len(hashes), 500):
+        stored = select(*place).where(
+            predictions.c.model_id == model_id, predictions.c.id_hash.in_(hashes[i : i + 500])
+        )
+        for there in conn.execute(stored):
+            new = first.get((there.id_hash, there.item))
+            if new is not None and new[_TIME : _PARTITION + 1] < tuple(there)[_TIME : _PARTITION + 1]:
+                later.append(tuple(there))
+    if not later:
+        return 0
+    conn.execute(
+        delete(predictions).where(
+            predictions.c.model_id == model_id,
+            predictions.c.pane_start == bindparam("pane"),
+            predictions.c.id_hash == bindparam("hash"),
+            predictions.c.item == bindparam("number"),
+        ),
+        [{"pane": row[_PANE], "hash": row[_HASH], "number": row[_ITEM]} for row in later],
+    )
+    dialect.insert_many(conn, predictions, _PREDICTION_COLUMNS, [first[row[_HASH], row[_ITEM]] for row in later])
+    elsewhere = [row[_PANE] for row in later if row[_PANE] != pane_start]
+    for pane, count in Counter(elsewhere).items():
+        conn.execute(
+            update(label_panes)
+            .where(label_panes.c.model_id == model_id, label_panes.c.pane_start == pane)
+            .values(kept=label_panes.c.kept - count)
+        )
+    return len(elsewhere)
+
+
+def _thresholds(conn: Connection, model_id: int, first: Micros, last: Micros) -> dict[Micros, tuple[int, int]]:
+    """By pane: the threshold, unsigned, and how many are kept."""
+    query = select(label_panes.c.pane_start, label_panes.c.below, label_panes.c.kept).where(
+        label_panes.c.model_id == model_id, label_panes.c.pane_start >= first, label_panes.c.pane_start <= last
+    )
+    return {
+        row.pane_start: (_ALL if row.below is None else row.below + _SHIFT, row.kept) for row in conn.execute(query)
+    }
+
+
+def threshold(conn: Connection, model: str, pane_start: Micros) -> int:
+    """The hash below which the pane keeps predictions, unsigned: 2^64 while it keeps all."""
+    model_id = names.number(conn, model)
+    if model_id is None:
+        return _ALL
+    return _thresholds(conn, model_id, pane_start, pane_start).get(pane_start, (_ALL, 0))[0]
+
+
+def loosest_threshold(conn: Connection, model: str) -> int:
+    """The highest threshold of the model's open panes: no label at or above it can find its prediction."""
+    model_id = names.number(conn, model)
+    if model_id is None:
+        return _ALL
+    query = select(
+        func.count(label_panes.c.pane_start), func.count(label_panes.c.below), func.max(label_panes.c.below)
+    ).where(label_panes.c.model_id == model_id)
+    panes, tightened, below = conn.execute(query).one()
+    return _ALL if panes == 0 or tightened < panes else below + _SHIFT
+
+
+def add_labels(
+    conn: Connection,
+    model: str,
+    *,
+    id_hash: Sequence[int],
+    time: Sequence[Micros],
+    partition: Sequence[int],
+    offset: Sequence[int],
+    label: Sequence[float | str | None],
+    item: Sequence[int] | None = None,
+    settled: Micros | None = None,
+) -> None:
+    """Keep labels until they are joined; columns of equal length.
+
+    `settled` is the event time up to which every prediction has been read (the lowest data watermark of the model's
+    prediction partitions), or None: only labels before it may be thinned at once. Counts labels, waiting, superseded
+    and thinned.
+    """
+    if not id_hash:
+        return
+    model_id = names.intern(conn, {model})[model]
+    bound = loosest_threshold(conn, model) - _SHIFT
+    until = 0 if settled is None else settled
+    rows = [
+        (model_id, hash_, item_, time_, offset_, partition_, False, number, text)
+        for hash_, item_, time_, offset_, partition_, number, text in zip(
+            [unsigned - _SHIFT for unsigned in id_hash],
+            repeat(0) if item is None else item,
+            time,
+            offset,
+            partition,
+            [None if value.__class__ is str else value for value in label],
+            [value if value.__class__ is str else None for value in label],
+            strict=False,
+        )
+        if hash_ < bound or time_ >= until
+    ]
+    # Latest first: of the batch's own labels for one id, the one that counts is inserted and the others are not.
+    rows.sort(key=itemgetter(1, 2, 3, 4, 5), reverse=True)
+    added = dialect.insert_many(conn, labels, _LABEL_COLUMNS, rows, conflict="ON CONFLICT DO NOTHING")
+    if added < len(rows):
+        dialect.insert_many(conn, labels, _LABEL_COLUMNS, rows, conflict=_LATEST_LABEL)
+    counts = {
+        "labels": len(id_hash),
+        "waiting": added,
+        "superseded": len(rows) - added,
+        "thinned": len(id_hash) - len(rows),
+    }
+    books.add(conn, model, counts)
+
+
+def _of_window(model_id: int, start: Micros, end: Micros) -> ColumnElement[bool]:
+    return and_(predictions.c.model_id == model_id, predictions.c.pane_start >= start, predictions.c.pane_start < end)
+
+
+_SAME_ID = and_(
+    labels.c.model_id == predictions.c.model_id,
+    labels.c.id_hash == predictions.c.id_hash,
+    labels.c.item == predictions.c.item,
+)
+_FINGERPRINT = func.coalesce(
+    func.sum((predictions.c.offset * 31 + labels.c.offset * 17 + labels.c.time // 1000) % 1_000_003), 0
+)
+
+
+def joined(conn: Connection, model: str, start: Micros, end: Micros) -> Joined:
+    """The labelled predictions of the panes that begin in [start, end)."""
+    model_id = names.number(conn, model)
+    if model_id is None:
+        return Joined([], [], [], [], [], 0, 0)
+    found = coverage(conn, model, start, end)
+    query = (
+        select(
+            predictions.c.version_id,
+            predictions.c.segments_id,
+            func.coalesce(predictions.c.prediction_text, predictions.c.prediction),
+            predictions.c.score,
+            func.coalesce(labels.c.label_text, labels.c.label),
+        )
+        .join(labels, _SAME_ID)
+        .where(_of_window(model_id, start, end))
+    )
+    columns = list(zip(*conn.execute(query).all(), strict=True)) or [()] * 5
+    texts = names.texts(conn, {*columns[0], *columns[1]})
+    return Joined(
+        version=[texts[number] for number in columns[0]],
+        prediction=list(columns[2]),
+        score=list(columns[3]),
+        label=list(columns[4]),
+        segments=[texts[number] for number in columns[1]],
+        expected=found.predictions,
+        fingerprint=found.fingerprint,
+    )
+
+
+def coverage(conn: Connection, model: str, start: Micros, end: Micros) -> Coverage:
+    """How many kept predictions of the panes that begin in [start, end) have their label; the panes are joined."""
+    model_id = names.number(conn, model)
+    if model_id is None:
+        return Coverage(0, 0, 0)
+    expected = conn.execute(
+        select(func.coalesce(func.sum(label_panes.c.kept), 0)).where(
+            label_panes.c.model_id == model_id, label_panes.c.pane_start >= start, label_panes.c.pane_start < end
+        )
+    ).scalar_one()
+    query = select(func.count(), _FINGERPRINT).select_from(predictions).join(labels, _SAME_ID)
+    count, fingerprint = conn.execute(query.where(_of_window(model_id, start, end))).one()
+    return Coverage(int(expected), count, int(fingerprint))
+
+
+def mark_joined(conn: Connection, model: str, start: Micros, end: Micros) -> int:
+    """Count a window's labels as joined, when its evaluation is recorded; each label once."""
+    model_id = names.number(conn, model)
+    if model_id is None:
+        return 0
+    used = select(predictions.c.id_hash, predictions.c.item).where(_of_window(model_id, start, end))
+    moved = conn.execute(
+        update(labels)
+        .where(labels.c.model_id == model_id, tuple_(labels.c.id_hash, labels.c.item).in_(used), ~labels.c.joined)
+        .values(joined=True)
+    ).rowcount
+    books.add(conn, model, {"waiting": -moved, "joined": moved})
+    return moved
+
+
+def expire(conn: Connection, model: str, before: Micros) -> None:
+    """Delete the predictions of panes that begin before `before`, their labels, and older labels without prediction.
+
+    `before` is the first pane that a window still to be evaluated or revised may need (`due.labels_needed_from`). Of
+    the labels, those never joined count as expired; a label without a prediction goes when its own time is before it.
+    """
+    model_id = names.number(conn, model)
+    if model_id is None:
+        return
+    gone = and_(predictions.c.model_id == model_id, predictions.c.pane_start < before)
+    labelled = conn.execute(
+        select(func.count(), func.count().filter(~labels.c.joined))
+        .select_from(predictions)
+        .join(labels, _SAME_ID)
+        .where(gone)
+    ).one()
+    ids = select(predictions.c.id_hash, predictions.c.item).where(gone)
+    conn.execute(delete(labels).where(labels.c.model_id == model_id, tuple_(labels.c.id_hash, labels.c.item).in_(ids)))
+    left = conn.execute(delete(predictions).where(gone)).rowcount
+    conn.execute(delete(label_panes).where(label_panes.c.model_id == model_id, label_panes.c.pane_start < before))
+    orphan = ~select(predictions.c.model_id).where(_SAME_ID).correlate(labels).exists()
+    alone = and_(labels.c.model_id == model_id, labels.c.time < before, orphan)
+    joined_alone = conn.execute(select(func.count()).select_from(labels).where(alone, labels.c.joined)).scalar_one()
+    orphans = conn.execute(delete(labels).where(alone)).rowcount
+    expired = labelled[1] + orphans - joined_alone
+    _keep_from(conn, model, before)
+    books.add(
+        conn,
+        model,
+        {
+            "awaiting": -left,
+            "predictions_labelled": labelled[0],
+            "predictions_unlabelled": left - labelled[0],
+            "waiting": -expired,
+            "expired": expired,
+        },
+    )
+
+
+def _keep_from(conn: Connection, model: str, before: Micros) -> None:
+    statement = dialect.insert(conn, progress).values(model=model, labels_kept_from=before)
+    conn.execute(statement.on_conflict_do_update(index_elements=["model"], set_={"labels_kept_from": before}))

@@ -1,0 +1,1 @@
+"""The store's revisions, applied by Alembic. `daemon/store/migration.py` runs them."""

@@ -1,0 +1,209 @@
+"""The embedded store's own ways: how a file is opened, locked, copied and what its errors mean."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import sqlite3
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool, StaticPool
+
+from daemon.store.errors import StoreHeld, StoreMissing, StoreUnavailable
+
+BUSY_TIMEOUT_MS = 5_000
+PAGE_CACHE_KIB = 32_768
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Who holds the writer's lock, as the lock file tells it."""
+
+    pid: int
+    command: str
+    host: str
+    since: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} ({self.command}) on {self.host} since {self.since}"
+
+
+class WriterLock:
+    """A `flock` on a file beside the store; the kernel drops it when the process ends, however it ends."""
+
+    def __init__(self, path: Path, holder: str) -> None:
+        self._path = path.with_name(path.name + ".lock")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise unavailable(error, path) from error
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._fd)
+            raise StoreHeld(str(path), read_holder(path)) from error
+        me = Holder(
+            pid=os.getpid(),
+            command=holder or " ".join(sys.argv)[:200] or "python",
+            host=socket.gethostname(),
+            since=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        )
+        try:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, msgspec.json.encode(me) + b"\n", 0)
+        except OSError:
+            pass  # A full disk: the lock holds all the same, only its text is missing.
+
+    def release(self) -> None:
+        """Give the lock back. The file stays: removing it would let two processes lock two files of one name."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def read_holder(path: Path) -> str:
+    """What the lock file says about its holder, in words."""
+    try:
+        text = path.with_name(path.name + ".lock").read_bytes()
+        return str(msgspec.json.decode(text, type=Holder))
+    except (OSError, msgspec.DecodeError):
+        return "another process"
+
+
+def is_held(path: Path) -> bool:
+    """Whether some process is the store's writer now."""
+    lock = path.with_name(path.name + ".lock")
+    try:
+        fd = os.open(lock, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(fd)
+
+
+def writer_engine(path: Path) -> Engine:
+    """One connection, used by one thread at a time."""
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_MS / 1e3)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
+        # After a burst the write-ahead log is cut back to this size instead of keeping its largest.
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        return connection
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
+    _begin_with(engine, "BEGIN IMMEDIATE")
+    return engine
+
+
+def reader_engine(path: Path) -> Engine:
+    """Connections that cannot write; each transaction sees one snapshot."""
+    if not path.exists():
+        raise StoreMissing(f"There is no store at {path}. `driftd run` makes it; check store.path.")
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=BUSY_TIMEOUT_MS / 1e3,
+        )
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=4, max_overflow=12)
+    _begin_with(engine, "BEGIN")
+    return engine
+
+
+def _begin_with(engine: Engine, begin: str) -> None:
+    # The driver's own BEGIN is deferred: two writers would find out only at their first write, after they have read.
+    @event.listens_for(engine, "begin")
+    def _(connection: Any) -> None:
+        connection.exec_driver_sql(begin)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a store while it is in use, with SQLite's online backup; the copy is one consistent snapshot."""
+    with sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True) as reading:
+        writing = sqlite3.connect(target)
+        try:
+            reading.backup(writing)
+            writing.execute("PRAGMA journal_mode = WAL")
+        finally:
+            writing.close()
+    reading.close()
+
+
+def integrity(conn: Connection) -> list[str]:
+    """What SQLite's own check finds broken."""
+    found = [str(row[0]) for row in conn.exec_driver_sql("PRAGMA integrity_check")]
+    found += [f"foreign key of {row[0]} row {row[1]}" for row in conn.exec_driver_sql("PRAGMA foreign_key_check")]
+    return [sentence for sentence in found if sentence != "ok"]
+
+
+_ENVIRONMENTAL = frozenset(
+    {
+        "SQLITE_FULL",
+        "SQLITE_BUSY",
+        "SQLITE_LOCKED",
+        "SQLITE_READONLY",
+        "SQLITE_CANTOPEN",
+        "SQLITE_IOERR",
+        "SQLITE_CORRUPT",
+        "SQLITE_NOTADB",
+        "SQLITE_PERM",
+        "SQLITE_PROTOCOL",
+        "SQLITE_NOLFS",
+    }
+)
+
+
+def is_environmental(error: DBAPIError) -> bool:
+    """Whether the disk, the file or another program is to blame, and not the statement."""
+    name = getattr(error.orig, "sqlite_errorname", "")
+    return any(name == known or name.startswith(known + "_") for known in _ENVIRONMENTAL)
+
+
+def unavailable(error: BaseException, path: Path) -> StoreUnavailable:
+    """The sentence for an error of the file or the database."""
+    text = str(getattr(error, "orig", None) or error)
+    lower = text.lower()
+    if "full" in lower or "no space" in lower:
+        return StoreUnavailable(
+            f"The disk that holds the store {path} is full.",
+            "Make room on it, or lower store.retention; driftd goes on by itself when there is room.",
+        )
+    if "locked" in lower or "busy" in lower:
+        return StoreUnavailable(
+            f"The store {path} is locked by another program for longer than {BUSY_TIMEOUT_MS // 1000} s.",
+            "End the program that has it open (a database browser, a copy without `driftd store backup`).",
+        )
+    if "readonly" in lower or "read-only" in lower or "permission" in lower or "unable to open" in lower:
+        return StoreUnavailable(
+            f"The store {path} cannot be opened or written: {text}.",
+            "Check the directory, its owner and its permissions.",
+        )
+    if "malformed" in lower or "not a database" in lower:
+        return StoreUnavailable(
+            f"The store {path} is damaged: {text}.", "Stop driftd and put back a copy made by `driftd store backup`."
+        )
+    return StoreUnavailable(f"The store {path} cannot be used: {text}.", "Check the disk and the system's log.")
