@@ -178,14 +178,14 @@ class LocalKafka:
         return self.directory / "data"
 
     def _java(self) -> list[str]:
+        if not any(self._jars.glob("kafka_*.jar")):
+            raise LocalKafkaError(f"Kafka's jars are not in {self._jars}: run make kafka-jars")
         java = shutil.which("java", path=_java_path())
         if java is None:
             raise LocalKafkaError(
                 "Java 17 or newer is missing. Debian: apt-get install openjdk-17-jdk-headless; "
                 "macOS: brew install openjdk"
             )
-        if not any(self._jars.glob("kafka_*.jar")):
-            raise LocalKafkaError(f"Kafka's jars are not in {self._jars}: run make kafka-jars")
         return [java, *self._java_flags, "-cp", f"{self._jars.resolve()}/*"]
 
     def _write_settings(self) -> Path:

@@ -124,7 +124,8 @@ def test_missing_jars_are_named_with_the_command_that_fetches_them(tmp_path: Pat
 def test_missing_java_is_named_with_the_command_that_installs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "kafka_2.13-4.1.1.jar").touch()
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("JAVA_HOME", raising=False)
     with pytest.raises(LocalKafkaError, match="apt-get install openjdk"):
-        LocalKafka(tmp_path).start()
+        LocalKafka(tmp_path, jars=tmp_path).start()
