@@ -1,0 +1,61 @@
+"""Opening what a verb works on: the configuration, and the store for reading."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daemon.cli.errors import Misconfigured, StoreIsHeld, Unreachable, UsageError
+
+if TYPE_CHECKING:
+    from daemon.config.settings import Settings
+    from daemon.store import Store
+
+
+def load_settings(path: Path, *, secrets: bool = True) -> Settings:
+    """The settings in `path`; raises Misconfigured with every problem, one a line."""
+    from daemon.config.errors import ConfigurationError
+    from daemon.config.load import load
+
+    try:
+        return load(path, environ=os.environ, secrets=secrets)
+    except ConfigurationError as error:
+        raise Misconfigured(problem_lines(path, error)) from error
+
+
+def problem_lines(path: Path, error: Exception) -> str:
+    """A sentence that counts the problems, then each on a line of its own."""
+    problems = str(error).splitlines()
+    counted = "one problem" if len(problems) == 1 else f"{len(problems)} problems"
+    return "\n".join([f"the configuration {path} has {counted}:", *problems])
+
+
+def open_for_reading(settings: Settings) -> Store:
+    """The store beside whatever daemon writes to it."""
+    return open_store(settings.store.path, writer=False)
+
+
+def open_store(path: Path, *, writer: bool, holder: str = "") -> Store:
+    """The store at `path`, with its errors as a verb's own."""
+    from daemon.store import Store, StoreError, StoreHeld, StoreMissing
+
+    try:
+        return Store.open(path, writer=writer, holder=holder)
+    except StoreHeld as error:
+        raise StoreIsHeld(str(error)) from error
+    except StoreMissing as error:
+        raise Unreachable(f"there is no store at {path} yet: `driftd run` makes it") from error
+    except StoreError as error:
+        raise Unreachable(str(error)) from error
+
+
+def known_model(settings: Settings, name: str) -> str:
+    """`name`, when the configuration has such a model."""
+    if name not in settings.models:
+        import difflib
+
+        near = difflib.get_close_matches(name, settings.models, n=1)
+        hint = f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(settings.models)}"
+        raise UsageError(f"the configuration has no model {name!r}{hint}")
+    return name

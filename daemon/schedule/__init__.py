@@ -1,0 +1,1 @@
+"""When and what: windows due, worker processes, references, silence, upkeep of the store."""
