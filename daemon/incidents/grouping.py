@@ -11,7 +11,7 @@ import msgspec
 from daemon.incidents.incident import FAMILIES, RANK, Entry, Family, Incident, Severity, State, Voice, incident_id
 from daemon.incidents.lines import Line, LineKey, Phase, Reading, reading
 from daemon.incidents.policy import Policy
-from daemon.incidents.words import clauses, length, names
+from daemon.incidents.words import capital, clauses, length, names
 from detectors.findings import Finding, Signal
 from detectors.instants import Micros
 
@@ -159,7 +159,7 @@ def _sentences(
     if kind is ChangeKind.RELAPSED:
         said.append(f"Back again: {clauses([line.key for line in openers if line.phase is Phase.FIRING])}.")
     elif joined:
-        said.append(f"{'Worse' if kind is ChangeKind.WORSE else 'Also'}: {clauses(joined)}.")
+        said.append(f"{capital(clauses(joined))} too.")
     if any(key.signal is Signal.NO_PREDICTIONS for key in ended):
         said.append("Predictions are back.")
     if rest := [key for key in ended if key.signal is not Signal.NO_PREDICTIONS]:

@@ -185,6 +185,16 @@ def gravest(lines: tuple[Line, ...]) -> list[Line]:
     return sorted(lines, key=gravity)
 
 
+def capital(text: str) -> str:
+    """The sentence with a capital, unless it begins with a name such as dep_delay or MAE.
+
+    >>> capital("predictions drifted"), capital("dep_delay drifted")
+    ('Predictions drifted', 'dep_delay drifted')
+    """
+    first = text.split(" ", 1)[0]
+    return text[0].upper() + text[1:] if first.isalpha() and first.islower() else text
+
+
 def day(instant: Micros, zone: tzinfo = UTC) -> str:
     """Day and minute, without the year.
 
