@@ -1,0 +1,1 @@
+"""Kafka in: messages become partials in the store, each row counted exactly once."""
