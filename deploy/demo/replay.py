@@ -79,9 +79,7 @@ class Replay:
             Message(self.predictions_topic, number % PARTITIONS, instant, body)
             for number, (instant, body) in enumerate(events)
         )
-        arrived = self.flights[self.flights["arrival"].notna()].sort_values(
-            "arrival", kind="stable"
-        )
+        arrived = self.flights[self.flights["arrival"].notna()].sort_values("arrival", kind="stable")
         instants = _milliseconds(arrived["arrival"])
         labels = (
             Message(
@@ -94,9 +92,7 @@ class Replay:
                 zip(instants, arrived["id"], arrived["arr_delay"], strict=True)
             )
         )
-        return iter(
-            sorted([*predictions, *labels], key=lambda message: message.instant)
-        )
+        return iter(sorted([*predictions, *labels], key=lambda message: message.instant))
 
     def _predicted(self) -> pd.DataFrame:
         return self.flights[~SILENCE.covers(self.flights["departure"])]
@@ -131,12 +127,7 @@ def create_topics(bootstrap: str, *topics: str) -> None:
     """Makes topics that keep events of any age: the replayed ones are of 2013."""
     admin = KafkaAdminClient(bootstrap_servers=bootstrap)
     try:
-        admin.create_topics(
-            [
-                NewTopic(topic, PARTITIONS, 1, topic_configs={"retention.ms": "-1"})
-                for topic in topics
-            ]
-        )
+        admin.create_topics([NewTopic(topic, PARTITIONS, 1, topic_configs={"retention.ms": "-1"}) for topic in topics])
     finally:
         admin.close()
 
@@ -162,10 +153,7 @@ def produce(bootstrap: str, replay: Replay, advance: Callable[[], None]) -> None
 
 
 def _milliseconds(instants: pd.Series) -> list[int]:
-    return [
-        int(value)
-        for value in instants.to_numpy(dtype="datetime64[ms]").astype(np.int64)
-    ]
+    return [int(value) for value in instants.to_numpy(dtype="datetime64[ms]").astype(np.int64)]
 
 
 def _rfc3339(milliseconds: int) -> str:
