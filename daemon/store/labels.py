@@ -8,19 +8,20 @@ more than KEPT_PER_PANE: what is kept in the end depends on the pane's rows alon
 know its prediction's pane, so it obeys the loosest threshold of all panes still open, and only once every prediction
 that it could belong to has been read.
 
-Hashes are the unsigned 64-bit ones of `detectors.rows`, as plain integers.
+Hashes are the unsigned 64-bit ones of `detectors.rows`.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
-from itertools import groupby, repeat
+from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, select, tuple_, update
 
 from daemon.store import books, dialect, names
@@ -41,7 +42,6 @@ _PREDICTION_COLUMNS = (
     "event_time",
     "offset",
     "partition",
-    "topic_id",
     "version_id",
     "segments_id",
     "prediction",
@@ -50,7 +50,6 @@ _PREDICTION_COLUMNS = (
 )
 _LABEL_COLUMNS = ("model_id", "id_hash", "item", "time", "offset", "partition", "joined", "label", "label_text")
 _PANE, _HASH, _ITEM, _TIME, _OFFSET, _PARTITION = range(1, 7)
-_earliest_first = itemgetter(_PANE, _HASH, _ITEM, _TIME, _OFFSET, _PARTITION)
 _LATEST_LABEL = (
     "ON CONFLICT (model_id, id_hash, item) DO UPDATE SET time = excluded.time, "
     '"offset" = excluded."offset", "partition" = excluded."partition", '
@@ -93,92 +92,148 @@ def add_predictions(
     conn: Connection,
     model: str,
     *,
-    id_hash: Sequence[int],
-    event_time: Sequence[Micros],
-    topic: str,
-    partition: Sequence[int],
-    offset: Sequence[int],
+    id_hash: ArrayLike,
+    event_time: ArrayLike,
+    partition: ArrayLike,
+    offset: ArrayLike,
     version: Sequence[str],
-    prediction: Sequence[float | str | None],
+    prediction: Sequence[float | str | None] | NDArray[Any],
     segments: Sequence[str],
-    score: Sequence[float | None] | None = None,
-    item: Sequence[int] | None = None,
+    score: Sequence[float | None] | NDArray[Any] | None = None,
+    item: ArrayLike | None = None,
     pane: Micros,
     limit: int = KEPT_PER_PANE,
 ) -> None:
-    """Keep predictions until their labels come; columns of equal length, rows of one topic.
+    """Keep predictions until their labels come; lists or arrays of equal length.
 
-    `pane` is the length of a pane, `segments` the row's segment values as JSON text ("{}" for none). Counts offered,
-    awaiting, predictions_superseded and predictions_thinned.
+    `pane` is the length of a pane, `segments` the row's segment values as JSON text ("{}" for none). A prediction or
+    score that is NaN or None is kept without one. Counts offered, awaiting, predictions_superseded and
+    predictions_thinned.
     """
-    if not id_hash:
+    hashes = np.asarray(id_hash, dtype=np.uint64)
+    if not len(hashes):
         return
-    shared = names.intern(conn, {model, topic, *version, *segments})
-    model_id = shared[model]
-    rows = sorted(
-        zip(
-            repeat(model_id),
-            [time - time % pane for time in event_time],
-            [unsigned - _SHIFT for unsigned in id_hash],
-            repeat(0) if item is None else item,
-            event_time,
-            offset,
-            partition,
-            repeat(shared[topic]),
-            [shared[text] for text in version],
-            [shared[text] for text in segments],
-            [None if value.__class__ is str else value for value in prediction],
-            [value if value.__class__ is str else None for value in prediction],
-            repeat(None) if score is None else score,
-        ),
-        key=_earliest_first,
+    model_id = names.intern(conn, {model})[model]
+    times = np.asarray(event_time, dtype=np.int64)
+    columns = _Columns(
+        model_id,
+        hashes,
+        np.zeros(len(hashes), np.int64) if item is None else np.asarray(item, dtype=np.int64),
+        times,
+        np.asarray(offset, dtype=np.int64),
+        np.asarray(partition, dtype=np.int64),
+        np.asarray(version, dtype=object),
+        np.asarray(segments, dtype=object),
+        np.asarray(prediction, dtype=object),
+        np.asarray([None] * len(hashes) if score is None else score, dtype=object),
     )
-    thresholds = _thresholds(conn, model_id, rows[0][_PANE], rows[-1][_PANE])
-    counts = {"offered": len(rows), "awaiting": 0, "predictions_superseded": 0, "predictions_thinned": 0}
-    for pane_start, group in groupby(rows, key=itemgetter(_PANE)):
-        _add_to_pane(conn, model_id, pane_start, list(group), thresholds.get(pane_start, (_ALL, 0)), limit, counts)
+    _check_lengths({name: getattr(columns, name) for name in columns.__match_args__[1:]})
+    pane_starts = times - times % pane
+    counts = {"offered": len(hashes), "awaiting": 0, "predictions_superseded": 0, "predictions_thinned": 0}
+    for pane_start in np.unique(pane_starts).tolist():
+        index = np.flatnonzero(pane_starts == pane_start)
+        _add_to_pane(conn, columns, pane_start, index, limit, counts)
     books.add(conn, model, counts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """A batch of predictions, in the order of the table's columns after the pane."""
+
+    model_id: int
+    id_hash: NDArray[np.uint64]
+    item: NDArray[np.int64]
+    event_time: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    partition: NDArray[np.int64]
+    version: NDArray[np.object_]
+    segments: NDArray[np.object_]
+    prediction: NDArray[np.object_]
+    score: NDArray[np.object_]
+
+    def rows(self, conn: Connection, pane_start: Micros, index: NDArray[np.intp]) -> list[tuple[Any, ...]]:
+        """The rows at these places, ready to be inserted."""
+        version, segments = self.version[index].tolist(), self.segments[index].tolist()
+        shared = names.intern(conn, {*version, *segments})
+        numbers, texts = _numbers_and_texts(self.prediction[index].tolist())
+        return list(
+            zip(
+                repeat(self.model_id),
+                repeat(pane_start),
+                _signed(self.id_hash[index]),
+                self.item[index].tolist(),
+                self.event_time[index].tolist(),
+                self.offset[index].tolist(),
+                self.partition[index].tolist(),
+                [shared[text] for text in version],
+                [shared[text] for text in segments],
+                numbers,
+                texts,
+                self.score[index].tolist(),
+                strict=False,
+            )
+        )
+
+
+def _check_lengths(columns: Mapping[str, Sized]) -> None:
+    """Columns of different lengths would lose rows without a word."""
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"Columns of different lengths: {lengths}.")
+
+
+def _signed(unsigned: NDArray[np.uint64]) -> list[int]:
+    """Hashes as the database keeps them."""
+    shifted: list[int] = (unsigned ^ np.uint64(_SHIFT)).view(np.int64).tolist()
+    return shifted
+
+
+def _numbers_and_texts(values: list[Any]) -> tuple[Iterable[float | None], Iterable[str | None]]:
+    """Values that are numbers or texts, as the two columns that hold them."""
+    if str not in set(map(type, values)):
+        return values, repeat(None)
+    return (
+        [None if isinstance(value, str) else value for value in values],
+        [value if isinstance(value, str) else None for value in values],
+    )
 
 
 def _add_to_pane(
     conn: Connection,
-    model_id: int,
+    columns: _Columns,
     pane_start: Micros,
-    rows: list[tuple[Any, ...]],
-    threshold: tuple[int, int],
+    index: NDArray[np.intp],
     limit: int,
     counts: dict[str, int],
 ) -> None:
-    """Add a pane's rows, sorted by hash, and tighten its threshold if it then holds too many."""
-    below, kept = threshold
-    was_below = below
+    """Add one pane's rows, and tighten its threshold if it then holds too many."""
+    was_below, kept = _threshold(conn, columns.model_id, pane_start)
+    below, offered = was_below, len(index)
+    index = _below(columns, index, below)
     # Rows that the batch alone proves to be too many are not written first and deleted afterwards.
-    while len(rows) > limit and len({(row[_HASH], row[_ITEM]) for row in rows if row[_HASH] < below - _SHIFT}) > limit:
+    while len(index) > limit and len(np.unique(columns.id_hash[index])) > limit:
         below //= 2
-    chosen = rows[: bisect_left(rows, below - _SHIFT, key=itemgetter(_HASH))]
-    counts["predictions_thinned"] += len(rows) - len(chosen)
-    added = dialect.insert_many(conn, predictions, _PREDICTION_COLUMNS, chosen, conflict="ON CONFLICT DO NOTHING")
-    counts["predictions_superseded"] += len(chosen) - added
-    counts["awaiting"] += added
+        index = _below(columns, index, below)
+    # In the order of the key, so that neighbours in the batch are neighbours on disk.
+    index = index[np.argsort(columns.id_hash[index], kind="stable")]
+    rows = columns.rows(conn, pane_start, index)
+    added = dialect.insert_many(conn, predictions, _PREDICTION_COLUMNS, rows, conflict="ON CONFLICT DO NOTHING")
     kept += added
-    if added < len(chosen):
-        kept += _replace_later(conn, model_id, pane_start, chosen)
-    dropped = _drop_from(conn, model_id, pane_start, below) if below < was_below else 0
+    if added < len(rows):
+        kept += _replace_later(conn, columns.model_id, pane_start, rows)
+    dropped = _drop_from(conn, columns.model_id, pane_start, below) if below < was_below else 0
     while kept - dropped > limit:
         below //= 2
-        dropped += _drop_from(conn, model_id, pane_start, below)
-    counts["predictions_thinned"] += dropped
-    counts["awaiting"] -= dropped
-    dialect.put(
-        conn,
-        label_panes,
-        {
-            "model_id": model_id,
-            "pane_start": pane_start,
-            "below": None if below == _ALL else below - _SHIFT,
-            "kept": kept - dropped,
-        },
-    )
+        dropped += _drop_from(conn, columns.model_id, pane_start, below)
+    counts["awaiting"] += added - dropped
+    counts["predictions_superseded"] += len(rows) - added
+    counts["predictions_thinned"] += offered - len(rows) + dropped
+    state = {"below": None if below == _ALL else below - _SHIFT, "kept": kept - dropped}
+    dialect.put(conn, label_panes, {"model_id": columns.model_id, "pane_start": pane_start, **state})
+
+
+def _below(columns: _Columns, index: NDArray[np.intp], below: int) -> NDArray[np.intp]:
+    return index if below == _ALL else index[columns.id_hash[index] < np.uint64(below)]
 
 
 def _drop_from(conn: Connection, model_id: int, pane_start: Micros, below: int) -> int:
@@ -198,7 +253,7 @@ def _replace_later(conn: Connection, model_id: int, pane_start: Micros, rows: li
     Returns by how many rows this pane grew: those whose later prediction lay in another pane.
     """
     first: dict[tuple[int, int], tuple[Any, ...]] = {}
-    for row in rows:
+    for row in sorted(rows, key=itemgetter(_TIME, _OFFSET, _PARTITION)):
         first.setdefault((row[_HASH], row[_ITEM]), row)
     hashes = sorted({key[0] for key in first})
     later: list[tuple[Any, ...]] = []
@@ -233,22 +288,22 @@ def _replace_later(conn: Connection, model_id: int, pane_start: Micros, rows: li
     return len(elsewhere)
 
 
-def _thresholds(conn: Connection, model_id: int, first: Micros, last: Micros) -> dict[Micros, tuple[int, int]]:
-    """By pane: the threshold, unsigned, and how many are kept."""
-    query = select(label_panes.c.pane_start, label_panes.c.below, label_panes.c.kept).where(
-        label_panes.c.model_id == model_id, label_panes.c.pane_start >= first, label_panes.c.pane_start <= last
-    )
-    return {
-        row.pane_start: (_ALL if row.below is None else row.below + _SHIFT, row.kept) for row in conn.execute(query)
-    }
+def _threshold(conn: Connection, model_id: int, pane_start: Micros) -> tuple[int, int]:
+    """The pane's threshold, unsigned, and how many predictions it keeps."""
+    row = conn.execute(
+        select(label_panes.c.below, label_panes.c.kept).where(
+            label_panes.c.model_id == model_id, label_panes.c.pane_start == pane_start
+        )
+    ).one_or_none()
+    if row is None:
+        return _ALL, 0
+    return _ALL if row.below is None else row.below + _SHIFT, row.kept
 
 
 def threshold(conn: Connection, model: str, pane_start: Micros) -> int:
     """The hash below which the pane keeps predictions, unsigned: 2^64 while it keeps all."""
     model_id = names.number(conn, model)
-    if model_id is None:
-        return _ALL
-    return _thresholds(conn, model_id, pane_start, pane_start).get(pane_start, (_ALL, 0))[0]
+    return _ALL if model_id is None else _threshold(conn, model_id, pane_start)[0]
 
 
 def loosest_threshold(conn: Connection, model: str) -> int:
@@ -267,49 +322,60 @@ def add_labels(
     conn: Connection,
     model: str,
     *,
-    id_hash: Sequence[int],
-    time: Sequence[Micros],
-    partition: Sequence[int],
-    offset: Sequence[int],
-    label: Sequence[float | str | None],
-    item: Sequence[int] | None = None,
+    id_hash: ArrayLike,
+    time: ArrayLike,
+    partition: ArrayLike,
+    offset: ArrayLike,
+    label: Sequence[float | str | None] | NDArray[Any],
+    item: ArrayLike | None = None,
     settled: Micros | None = None,
 ) -> None:
-    """Keep labels until they are joined; columns of equal length.
+    """Keep labels until they are joined; lists or arrays of equal length.
 
     `settled` is the event time up to which every prediction has been read (the lowest data watermark of the model's
     prediction partitions), or None: only labels before it may be thinned at once. Counts labels, waiting, superseded
     and thinned.
     """
-    if not id_hash:
+    hashes = np.asarray(id_hash, dtype=np.uint64)
+    if not len(hashes):
         return
     model_id = names.intern(conn, {model})[model]
-    bound = loosest_threshold(conn, model) - _SHIFT
-    until = 0 if settled is None else settled
-    rows = [
-        (model_id, hash_, item_, time_, offset_, partition_, False, number, text)
-        for hash_, item_, time_, offset_, partition_, number, text in zip(
-            [unsigned - _SHIFT for unsigned in id_hash],
-            repeat(0) if item is None else item,
-            time,
-            offset,
-            partition,
-            [None if value.__class__ is str else value for value in label],
-            [value if value.__class__ is str else None for value in label],
+    times = np.asarray(time, dtype=np.int64)
+    offsets, partitions = np.asarray(offset, dtype=np.int64), np.asarray(partition, dtype=np.int64)
+    items = np.zeros(len(hashes), np.int64) if item is None else np.asarray(item, dtype=np.int64)
+    bound = loosest_threshold(conn, model) if settled is not None else _ALL
+    index = np.arange(len(hashes))
+    if settled is not None and bound < _ALL:
+        index = np.flatnonzero((hashes < np.uint64(bound)) | (times >= settled))
+    label = np.asarray(label, dtype=object)
+    _check_lengths(
+        {"id_hash": hashes, "time": times, "offset": offsets, "partition": partitions, "item": items, "label": label}
+    )
+    # Latest first: of the batch's own labels for one id, the one that counts is inserted and the others are not.
+    index = index[np.lexsort((-partitions[index], -offsets[index], -times[index], hashes[index]))]
+    numbers, texts = _numbers_and_texts(label[index].tolist())
+    rows = list(
+        zip(
+            repeat(model_id),
+            _signed(hashes[index]),
+            items[index].tolist(),
+            times[index].tolist(),
+            offsets[index].tolist(),
+            partitions[index].tolist(),
+            repeat(False),
+            numbers,
+            texts,
             strict=False,
         )
-        if hash_ < bound or time_ >= until
-    ]
-    # Latest first: of the batch's own labels for one id, the one that counts is inserted and the others are not.
-    rows.sort(key=itemgetter(1, 2, 3, 4, 5), reverse=True)
+    )
     added = dialect.insert_many(conn, labels, _LABEL_COLUMNS, rows, conflict="ON CONFLICT DO NOTHING")
     if added < len(rows):
         dialect.insert_many(conn, labels, _LABEL_COLUMNS, rows, conflict=_LATEST_LABEL)
     counts = {
-        "labels": len(id_hash),
+        "labels": len(hashes),
         "waiting": added,
         "superseded": len(rows) - added,
-        "thinned": len(id_hash) - len(rows),
+        "thinned": len(hashes) - len(rows),
     }
     books.add(conn, model, counts)
 

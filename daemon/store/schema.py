@@ -46,7 +46,7 @@ names = Table(
     metadata,
     Column("id", RowId, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
-    comment="Strings that millions of rows share: models, topics, versions and segments of waiting predictions.",
+    comment="Strings that millions of rows share: models, versions and segments of waiting predictions.",
 )
 
 # Intake
@@ -241,7 +241,6 @@ predictions = Table(
     Column("event_time", BigInteger, nullable=False),
     Column("offset", BigInteger, nullable=False),
     Column("partition", Integer, nullable=False),
-    Column("topic_id", Integer, nullable=False),
     Column("version_id", Integer, nullable=False),
     Column("segments_id", Integer, nullable=False),
     Column("prediction", Float),

@@ -147,7 +147,7 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_names")),
         sa.UniqueConstraint("name", name=op.f("uq_names_name")),
-        comment="Strings that millions of rows share: models, topics, versions and segments of waiting predictions.",
+        comment="Strings that millions of rows share: models, versions and segments of waiting predictions.",
     )
     op.create_table(
         "notes",
@@ -261,7 +261,6 @@ def upgrade() -> None:
         sa.Column("event_time", sa.BigInteger(), nullable=False),
         sa.Column("offset", sa.BigInteger(), nullable=False),
         sa.Column("partition", sa.Integer(), nullable=False),
-        sa.Column("topic_id", sa.Integer(), nullable=False),
         sa.Column("version_id", sa.Integer(), nullable=False),
         sa.Column("segments_id", sa.Integer(), nullable=False),
         sa.Column("prediction", sa.Float(), nullable=True),
