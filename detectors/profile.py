@@ -24,6 +24,9 @@ SegmentKey = tuple[int, int]
 UNSEEN_KEPT = 64
 """So many unseen values of a column, those of lowest hash, are counted by name."""
 
+CHUNK = 65_536
+"""Rows are counted in chunks of this size: the keys of segments take 8 bytes for each row and column."""
+
 _KIND = b"P\x01"
 _SUM, _SQUARES, _LOW, _HIGH, _MINIMUM, _MAXIMUM = range(6)
 _BY_SEGMENT = 200
@@ -60,9 +63,12 @@ class Profile:
     strangers: Mapping[str, Mapping[str, int]]
 
     @classmethod
-    def of(cls, layout: Layout, rows: Rows, encoder: Encoder) -> Profile:
-        """The profile of rows that `encoder` encoded; they are not changed."""
-        return _Count(layout, rows, encoder).profile()
+    def of(cls, layout: Layout, rows: Rows, encoder: Encoder, *, segments: bool = True) -> Profile:
+        """The profile of rows that `encoder` encoded, with or without segments; they are not changed."""
+        if len(rows) <= CHUNK:
+            return _Count(layout, rows, encoder, segments).profile()
+        chunks = [rows.take(slice(at, at + CHUNK)) for at in range(0, len(rows), CHUNK)]
+        return cls.merge([_Count(layout, chunk, encoder, segments).profile() for chunk in chunks])
 
     @classmethod
     def empty(cls, layout: Layout) -> Profile:
@@ -296,7 +302,7 @@ def _lowest(counts: Mapping[str, int]) -> dict[str, int]:
 class _Count:
     """Counting one chunk of rows: the state between the columns."""
 
-    def __init__(self, layout: Layout, rows: Rows, encoder: Encoder) -> None:
+    def __init__(self, layout: Layout, rows: Rows, encoder: Encoder, segments: bool) -> None:
         self.layout = layout
         self.rows = rows
         self.encoder = encoder
@@ -307,6 +313,7 @@ class _Count:
         self.segments = [
             segment_codes(layout, segmentation, rows) + start
             for segmentation, start in zip(layout.segmentations, layout.segment_starts, strict=False)
+            if segments
         ]
 
     def profile(self) -> Profile:

@@ -171,8 +171,8 @@ class Rows:
         masks = sum(mask.nbytes for mask in self.mistyped.values())
         return sum(array.nbytes for array in arrays) + columns + masks + 80 * len(self.ids)
 
-    def take(self, index: NDArray[Any]) -> Rows:
-        """The rows that an index array or a mask picks."""
+    def take(self, index: NDArray[Any] | slice) -> Rows:
+        """The rows that an index array, a mask or a slice picks."""
         masks = {name: mask[index] for name, mask in self.mistyped.items()}
         return Rows(
             identity=self.identity[index],

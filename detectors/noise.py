@@ -1,0 +1,342 @@
+"""The coordinate test: whether a window differs from the reference by more than the reference's own windows do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtr
+
+from detectors import drivers
+from detectors.coordinates import SHARES, Coordinate, Kind, Values, share
+from detectors.distances import auto_distance, coarse_positions, differing, total_variation, wasserstein
+from detectors.instants import Micros
+from detectors.layout import CategoricalLayout, NumericLayout
+from detectors.own_windows import distance_floors
+from detectors.profile import Profile, SegmentKey
+from detectors.rates import LEAST_DISPERSION, UsualCount
+from detectors.reference import Reference
+from detectors.uncalibrated import chance_p_value
+from detectors.variation import CALIBRATED, LIVE_WINDOWS, PRIOR, Variation, WindowVector, typical_rho
+
+
+class State(StrEnum):
+    """How far the ordinary variation is known."""
+
+    CALIBRATED = "calibrated"
+    CALIBRATING = "calibrating"
+    UNCALIBRATED = "uncalibrated"
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinateResult:
+    """The test of one column in one window.
+
+    `driver` says in words what moved most, `t` by how many standard errors. `usual` and `current` are what a person
+    compares: means of a numeric column, shares (0..1) otherwise.
+    """
+
+    p_value: float
+    t: float
+    driver: str
+    usual: float
+    current: float
+
+
+class Noise:
+    """What ordinary windows of a model look like: the reference's own, and live ones that joined them."""
+
+    def __init__(self, reference: Reference, variation: Variation, windows: Sequence[WindowVector]) -> None:
+        self.reference = reference
+        self.variation = variation
+        self._live = tuple(windows)
+
+    @classmethod
+    def of(cls, reference: Reference, live: Sequence[WindowVector] = ()) -> Noise:
+        """The noise of a reference and of unflagged, disjoint, final live windows in order of time.
+
+        Of these as many are used as bring the number of windows to 28.
+        """
+        used = live[: max(0, LIVE_WINDOWS - reference.variation.m)]
+        if not used:
+            return cls(reference, reference.variation, ())
+        coordinates = reference.coordinates
+        windows = [*reference.windows, *used]
+        groups = list(coordinates.tests.values())
+        return cls(reference, Variation.of(windows, coordinates.beta, groups, reference.window.size), used)
+
+    @property
+    def m(self) -> int:
+        """How many windows the ordinary variation is known from."""
+        return self.variation.m
+
+    @property
+    def state(self) -> State:
+        """Whether verdicts may be told: calibrated from 14 windows on, uncalibrated without any."""
+        if self.m >= CALIBRATED:
+            return State.CALIBRATED
+        return State.CALIBRATING if self.m else State.UNCALIBRATED
+
+    @property
+    def wants_windows(self) -> bool:
+        """Whether unflagged live windows should still be added."""
+        return self.m < LIVE_WINDOWS
+
+    @cached_property
+    def rho(self) -> float:
+        """The lag-1 autocorrelation of ordinary windows that the model's level is set by, 0 .. 0.9."""
+        return typical_rho(self.variation.rho, list(self.reference.coordinates.tests.values()))
+
+    def floor(self, column: str) -> float | None:
+        """The 95th percentile of the `auto` value over the ordinary windows; None without any."""
+        place = self.reference.layout.columns.index(self.reference.layout.column(column))
+        value = float(self._floors[place])
+        return value if np.isfinite(value) else None
+
+    @cached_property
+    def _floors(self) -> NDArray[np.float64]:
+        if not self._live:
+            return self.reference.floors
+        return distance_floors([*self.reference.windows, *self._live], len(self.reference.layout.columns))
+
+    def unseen(self, column: str, present: int) -> UsualCount:
+        """How many of `present` values are usually ones that the reference never had."""
+        place = self.reference.layout.columns.index(self.reference.layout.column(column))
+        windows = [*self.reference.windows, *self._live]
+        total = sum(self._present(window, column) for window in windows)
+        if not total:
+            base = self.reference.profile.present(column)
+            rate = max(self.reference.unseen_rates.get(column, 0.0), 0.5 / max(1, base))
+            return UsualCount(rate * present, LEAST_DISPERSION, 1)
+        met = np.array([window.unseen[place] for window in windows])
+        # Half a value more than was met: a rate of nothing would make the first new value impossible.
+        rate = (float(met.sum()) + 0.5) / total
+        expected = np.array([rate * self._present(window, column) for window in windows])
+        excess = float(((met - expected) ** 2).mean() - expected.mean())
+        dispersion = max(LEAST_DISPERSION, excess / float((expected**2).mean()))
+        return UsualCount(rate * present, dispersion, len(windows))
+
+    def test(self, profile: Profile, start: Micros) -> WindowTest:
+        """The tests of every column and segment of one window; computed when asked for."""
+        return WindowTest(self, profile, start)
+
+    def _present(self, window: WindowVector, column: str) -> float:
+        coordinates = self.reference.coordinates
+        return float(window.n[coordinates.shares[column] + SHARES.index(Kind.OUT_OF_RANGE)])
+
+
+class WindowTest:
+    """One window's profile against ordinary windows."""
+
+    def __init__(self, noise: Noise, profile: Profile, start: Micros) -> None:
+        self._noise = noise
+        self._reference = noise.reference
+        self._coordinates = noise.reference.coordinates
+        self._profile = profile
+        self._start = start
+
+    def distance(self, column: str, segment: SegmentKey | None = None) -> float:
+        """The `auto` value: see `auto_distance`."""
+        return auto_distance(self._reference.profile, self._profile, column, segment)
+
+    def drift(self, column: str, segment: SegmentKey | None = None) -> CoordinateResult | None:
+        """The column's drift test, in one segment or in all rows.
+
+        None where there is no such test: an id-like column, one without values in the reference or in the window.
+        For a column that is constant in the reference p is 0 as soon as one value differs.
+        """
+        at = self._reference.layout.column(column)
+        if at.id_like:
+            return None
+        if at.constant:
+            return self._constant(at, segment)
+        group = self._coordinates.tests.get(column)
+        if group is None:
+            return None
+        values, base, t, p = self._tests(segment)
+        if np.isnan(t[group]).all():
+            return None
+        place = group.start + int(np.nanargmax(np.abs(t[group])))
+        p_value = min(1.0, (group.stop - group.start) * float(np.nanmin(p[group])))
+        if self._noise.m == 0:
+            p_value = self._chance(at, segment)
+        return self._result(place, float(values.y[place]), float(base[place]), float(t[place]), p_value, segment)
+
+    def share(self, column: str, kind: Kind, segment: SegmentKey | None = None) -> CoordinateResult | None:
+        """The test of a share that every column has (`SHARES`): missing, non-finite, mistyped, out of range.
+
+        None where the window has no row to take the share of.
+        """
+        values, base, t, p = self._tests(segment)
+        place = self._coordinates.shares[column] + SHARES.index(kind)
+        if np.isnan(t[place]):
+            return None
+        n = float(values.n[place])
+        # Without the 0.375 that the coordinate holds for n rows.
+        before = float(np.clip((share(base[place]) * (n + 0.75) - 0.375) / n, 0.0, 1.0))
+        at = self._profile.layout.column(column)
+        if kind is Kind.OUT_OF_RANGE:
+            counts = self._profile.counts(column, segment)
+            hit = int(counts[0] + counts[-1]) if isinstance(at, NumericLayout) else 0
+        else:
+            hit = {
+                Kind.MISSING: self._profile.missing,
+                Kind.NON_FINITE: self._profile.non_finite,
+                Kind.MISTYPED: self._profile.mistyped,
+            }[kind](column, segment)
+        after = hit / n
+        # Two cells, so two coordinates that mirror each other.
+        p_value = min(1.0, 2 * float(p[place]))
+        driver = drivers.share_phrase(column, kind, before, after)
+        return CoordinateResult(p_value, float(t[place]), driver, before, after)
+
+    def unseen(self, column: str) -> CoordinateResult:
+        """The test of a categorical column's unseen values; `usual` and `current` are shares of its values."""
+        found = self._profile.unseen(column).total
+        present = self._profile.present(column)
+        usual = self._noise.unseen(column, present)
+        before, after = usual.mean / max(1, present), found / max(1, present)
+        names = list(self._profile.unseen(column).kept)[:3]
+        driver = f"{column} unseen: {drivers.percentages(before, after)}" + (f" ({', '.join(names)})" if names else "")
+        p_value = usual.at_least(found) if found else 1.0
+        return CoordinateResult(p_value, 0.0, driver, before, after)
+
+    @cached_property
+    def _total(self) -> tuple[Values, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        variation, beta = self._noise.variation, self._coordinates.beta
+        values = self._coordinates.of(self._profile)
+        whole = self._base
+        if variation.m == 0:
+            base = whole.y
+            with np.errstate(divide="ignore", invalid="ignore"):
+                spread = beta / values.n + beta / whole.n
+        else:
+            base = variation.expected(self._start)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                spread = (variation.tau2 + beta / values.n) * (1 + 1 / (variation.nu + 1))
+        return values, base, *self._p_values(values.y - base, spread)
+
+    @cached_property
+    def _segments(self) -> tuple[Values, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """As `_total`, one row a segment: the model's tau2 and slot, but the segment's own mean and its error."""
+        variation, beta = self._noise.variation, self._coordinates.beta
+        values = self._coordinates.of_segments(self._profile)
+        own = self._coordinates.of_segments(self._reference.profile)
+        base = own.y
+        if variation.m and len(variation.slots) > 1:
+            base = base + variation.expected(self._start) - variation.mean
+        with np.errstate(divide="ignore", invalid="ignore"):
+            spread = variation.tau2 * (1 + 1 / (variation.nu + 1)) + beta / values.n + beta / own.n
+        return values, base, *self._p_values(values.y - base, spread)
+
+    @cached_property
+    def _base(self) -> Values:
+        return self._coordinates.of(self._reference.profile)
+
+    def _p_values(
+        self, difference: NDArray[np.float64], spread: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = difference / np.sqrt(spread)
+        return t, 2 * stdtr(self._noise.variation.nu + PRIOR, -np.abs(t))
+
+    def _tests(
+        self, segment: SegmentKey | None
+    ) -> tuple[Values, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        if segment is None:
+            return self._total
+        values, base, t, p = self._segments
+        row = self._reference.layout.segment_starts[segment[0]] + segment[1]
+        return Values(values.y[row], values.n[row]), base[row], t[row], p[row]
+
+    def _constant(self, at: NumericLayout | CategoricalLayout, segment: SegmentKey | None) -> CoordinateResult | None:
+        before, after = self._reference.profile.counts(at.name), self._profile.counts(at.name)
+        if segment is not None:
+            before = self._reference.profile.counts(at.name, coarse=True)
+            after = self._profile.counts(at.name, segment)
+        if not after.any():
+            return None
+        other = differing(before, after)
+        cell = int(np.argmax(self._reference.profile.counts(at.name)))
+        value = at.vocabulary[cell] if isinstance(at, CategoricalLayout) else drivers.number(float(at.positions[cell]))
+        p_value = 0.0 if other > 0 else 1.0
+        return CoordinateResult(p_value, 0.0, drivers.constant_phrase(at.name, value, other), 0.0, other)
+
+    def _chance(self, at: NumericLayout | CategoricalLayout, segment: SegmentKey | None) -> float:
+        reference = self._reference.profile
+        counts = reference.counts(at.name, coarse=True)
+        if isinstance(at, NumericLayout):
+            positions = coarse_positions(at, reference.counts(at.name))
+            sigma = at.sigma
+            statistic = lambda draws: wasserstein(counts, draws, positions) / sigma  # noqa: E731
+        else:
+            statistic = lambda draws: total_variation(counts, draws)  # noqa: E731
+        value = self.distance(at.name, segment)
+        if not np.isfinite(value):
+            return 1.0
+        return chance_p_value(
+            value,
+            self._profile.present(at.name, segment),
+            counts,
+            reference.present(at.name, segment),
+            statistic,
+            key=f"{self._reference.layout.hash}/{at.name}/auto",
+        )
+
+    def _result(
+        self, place: int, y: float, base: float, t: float, p_value: float, segment: SegmentKey | None
+    ) -> CoordinateResult:
+        coordinate = self._coordinates.items[place]
+        at = self._reference.layout.column(coordinate.column)
+        if isinstance(at, NumericLayout):
+            usual, current = (self._mean(profile, at, segment) for profile in (self._reference.profile, self._profile))
+            driver = self._numeric_driver(coordinate, at, y, base, (usual, current), segment)
+        else:
+            usual, current = float(share(base)), float(share(y))
+            driver = drivers.category_phrase(at, coordinate.kind, coordinate.index, usual, current)
+        return CoordinateResult(p_value, t, driver, usual, current)
+
+    def _numeric_driver(
+        self,
+        coordinate: Coordinate,
+        at: NumericLayout,
+        y: float,
+        base: float,
+        means: tuple[float, float],
+        segment: SegmentKey | None,
+    ) -> str:
+        if coordinate.kind is Kind.DECILE:
+            return drivers.decile_phrase(at, coordinate.index, float(share(base)), float(share(y)))
+        quarters = [
+            self._quantiles(profile, at, segment, (0.25, 0.5, 0.75))
+            for profile in (self._reference.profile, self._profile)
+        ]
+        if coordinate.kind is Kind.RANK_MEAN:
+            return drivers.rank_mean_phrase(at.name, y > base, *means, (quarters[0][1], quarters[1][1]))
+        (low, _, high), (low_now, _, high_now) = quarters
+        return drivers.rank_spread_phrase(at.name, y > base, (low, high), (low_now, high_now))
+
+    def _mean(self, profile: Profile, at: NumericLayout, segment: SegmentKey | None) -> float:
+        if segment is None:
+            return profile.mean(at.name)
+        counts = profile.counts(at.name, segment)
+        if not counts.any():
+            return float("nan")
+        return float(np.average(coarse_positions(at, self._reference.profile.counts(at.name)), weights=counts))
+
+    def _quantiles(
+        self, profile: Profile, at: NumericLayout, segment: SegmentKey | None, levels: tuple[float, ...]
+    ) -> list[float]:
+        counts = profile.counts(at.name, segment)
+        positions = (
+            profile.positions(at.name)
+            if segment is None
+            else coarse_positions(at, self._reference.profile.counts(at.name))
+        )
+        reached = np.cumsum(counts)
+        places = np.searchsorted(reached, np.array(levels) * reached[-1])
+        return [float(value) for value in positions[np.minimum(places, len(positions) - 1)]]

@@ -1,0 +1,274 @@
+"""The reference: the rows that windows are held against, with their layout, profile and own variation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import sha256
+
+import msgspec
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from detectors.columns import PREDICTION, SCORE, Column, ColumnType, Role
+from detectors.coordinates import Coordinates
+from detectors.errors import CorruptBlob, EmptyReference, MissingColumn, UnusableColumn, UnusableEventTime
+from detectors.frames import encode_frame, event_times, plain_values, read_stored_rows, stored_rows
+from detectors.instants import Micros
+from detectors.layout import Layout, build_layout
+from detectors.own_windows import distance_floors, new_values, own_windows, spread, vector_of, window_numbers
+from detectors.packing import pack, unpack
+from detectors.profile import Profile
+from detectors.quality import QualityFloor, judged_rows, quality_floors
+from detectors.usual import UsualRows, usual_rows
+from detectors.variation import Variation, WindowVector
+
+__all__ = ["Reference", "UsualRows", "WindowLength", "build_reference", "event_times", "window_vector"]
+
+PROFILED_WINDOWS = 60
+"""So many windows keep their profile, evenly spread: the noise floor of every method is measured on them."""
+UNSEEN_LIMIT = 0.05
+"""A categorical column of which ordinary windows bring more new values than this share is id-like."""
+_KIND = b"R\x01"
+_TASKS_WITH_LABELS = frozenset({"regression", "binary_classification"})
+
+
+@dataclass(frozen=True, slots=True)
+class WindowLength:
+    """How long windows are and how often one ends, in microseconds."""
+
+    size: Micros
+    every: Micros
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """The rows that windows are held against; a later stage reads nothing else of the reference.
+
+    `rows` counts all rows, `stored` holds at most 20,000 of them: the columns by name (numbers as float64, categories
+    as text), and `_event_time` and `_label` where there were such columns. `windows` are its own windows in order of
+    time, empty without event times. `unseen_rates` is the share of rows with a value that no other window had.
+    """
+
+    hash: str
+    layout: Layout
+    profile: Profile
+    columns: tuple[Column, ...]
+    rows: int
+    window: WindowLength
+    task: str
+    usual_rows: UsualRows | None
+    unseen_rates: Mapping[str, float]
+    quality: Mapping[str, QualityFloor]
+    _blobs: tuple[bytes, bytes, bytes, bytes, bytes]
+
+    @property
+    def sample(self) -> pd.DataFrame:
+        """The stored rows."""
+        return self._stored.copy(deep=False)
+
+    @cached_property
+    def _stored(self) -> pd.DataFrame:
+        return read_stored_rows(self._blobs[0])
+
+    @cached_property
+    def windows(self) -> tuple[WindowVector, ...]:
+        """One vector for each of the reference's own windows, in order of time."""
+        return tuple(WindowVector.from_bytes(data) for data in msgspec.msgpack.decode(self._blobs[1]))
+
+    @cached_property
+    def window_profiles(self) -> tuple[Profile, ...]:
+        """The profiles of at most 60 of the reference's own windows, evenly spread, without segments."""
+        return tuple(Profile.from_bytes(self.layout, data) for data in msgspec.msgpack.decode(self._blobs[2]))
+
+    @cached_property
+    def variation(self) -> Variation:
+        """The variation between the reference's own windows."""
+        return Variation.from_bytes(self._blobs[3])
+
+    @cached_property
+    def floors(self) -> NDArray[np.float64]:
+        """For each column the 95th percentile of the `auto` distance over the reference's own windows, or NaN."""
+        return np.frombuffer(self._blobs[4], dtype="<f8")
+
+    @cached_property
+    def coordinates(self) -> Coordinates:
+        """The coordinates that windows are tested in."""
+        return Coordinates(self.layout, self.profile)
+
+    def noise_floor(self, method: str, column: str, measure: Callable[[Profile], float]) -> float | None:
+        """The 95th percentile of a method's value over the reference's own windows; None without windows.
+
+        `measure` gives the value of one window's profile; results are remembered by (reference, method, column) in
+        this process.
+        """
+        key = (self.hash, method, column)
+        if key not in _FLOORS:
+            values = [measure(profile) for profile in self.window_profiles]
+            finite = [value for value in values if np.isfinite(value)]
+            while len(_FLOORS) >= 10_000:
+                _FLOORS.pop(next(iter(_FLOORS)))
+            _FLOORS[key] = float(np.quantile(finite, 0.95)) if finite else None
+        return _FLOORS[key]
+
+    def to_bytes(self) -> bytes:
+        """The reference as a versioned, compressed blob."""
+        return pack(_KIND, [self._head, self.layout.to_bytes(), self.profile.to_bytes(), *self._blobs])
+
+    @cached_property
+    def _head(self) -> bytes:
+        return msgspec.msgpack.encode(
+            {
+                "hash": self.hash,
+                "columns": self.columns,
+                "rows": self.rows,
+                "window": self.window,
+                "task": self.task,
+                "usual_rows": self.usual_rows,
+                "unseen_rates": dict(sorted(self.unseen_rates.items())),
+                "quality": dict(sorted(self.quality.items())),
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Reference:
+        """The reference that `to_bytes` wrote; CorruptBlob when it is none."""
+        head, layout_bytes, profile, *blobs = unpack(_KIND, data, 8)
+        try:
+            fields = msgspec.msgpack.decode(head, type=_Head)
+        except msgspec.DecodeError as error:
+            raise CorruptBlob(f"a stored reference is damaged ({error}); restore the store from a backup") from error
+        layout = Layout.from_bytes(layout_bytes)
+        return cls(
+            layout=layout,
+            profile=Profile.from_bytes(layout, profile),
+            _blobs=(blobs[0], blobs[1], blobs[2], blobs[3], blobs[4]),
+            **msgspec.structs.asdict(fields),
+        )
+
+
+class _Head(msgspec.Struct):
+    hash: str
+    columns: tuple[Column, ...]
+    rows: int
+    window: WindowLength
+    task: str
+    usual_rows: UsualRows | None
+    unseen_rates: dict[str, float]
+    quality: dict[str, QualityFloor]
+
+
+_FLOORS: dict[tuple[str, str, str], float | None] = {}
+
+
+def build_reference(
+    frame: pd.DataFrame,
+    columns: Sequence[Column],
+    *,
+    event_time: NDArray[np.int64] | None,
+    label: str | None,
+    window: WindowLength,
+    segment_by: Sequence[tuple[str, ...]],
+    task: str,
+    positive_label: str = "1",
+    max_segments: int = 20,
+) -> Reference:
+    """The reference that a frame makes; `frame` carries canonical names, and is not changed.
+
+    `event_time` has one entry a row, or is None; `label` names the column of ground truth, for the usual quality.
+    Raises ReferenceRejected's kinds (EmptyReference, MissingColumn, UnusableColumn, UnusableEventTime).
+    """
+    frame = frame.reset_index(drop=True)
+    _check(frame, columns, event_time, label)
+    columns = [_as_task(column, frame[column.name], task) for column in columns]
+    if event_time is not None:
+        order = np.argsort(event_time, kind="stable")
+        frame, event_time = frame.iloc[order].reset_index(drop=True), event_time[order]
+    number = None if event_time is None else window_numbers(event_time, window.size)
+    rates: dict[str, float] = {}
+    unseen: dict[str, NDArray[np.float64]] = {}
+    for i, column in enumerate(columns):
+        if column.type is ColumnType.CATEGORICAL and not column.id_like:
+            rates[column.name], unseen[column.name] = new_values(frame[column.name], number)
+            if rates[column.name] > UNSEEN_LIMIT and column.role is Role.FEATURE:
+                text = f"{rates[column.name]:.0%} of rows bring a value not seen before, so id-like: no drift test"
+                columns[i] = replace(column, id_like=True, reason=f"{column.reason}; {text}")
+    layout = build_layout(frame, columns, segment_by=segment_by, max_segments=max_segments)
+    rows, encoder = encode_frame(frame, layout, event_time)
+    profile = Profile.of(layout, rows, encoder)
+    coordinates = Coordinates(layout, profile)
+    vectors, profiles = own_windows(rows, encoder, profile, coordinates, number, window.size, unseen)
+    variation = Variation.of(vectors, coordinates.beta, list(coordinates.tests.values()), window.size)
+    blobs = (
+        stored_rows(frame, layout, event_time, label),
+        msgspec.msgpack.encode([vector.to_bytes() for vector in vectors]),
+        msgspec.msgpack.encode([part.to_bytes() for part in spread(profiles, PROFILED_WINDOWS)]),
+        variation.to_bytes(),
+        distance_floors(vectors, len(layout.columns)).astype("<f8").tobytes(),
+    )
+    built = Reference(
+        hash="",
+        layout=layout,
+        profile=profile,
+        columns=tuple(columns),
+        rows=len(frame),
+        window=window,
+        task=task,
+        usual_rows=None if event_time is None or number is None else usual_rows(event_time, number, window.size),
+        unseen_rates=rates,
+        quality=_quality(frame, label, task, positive_label, number),
+        _blobs=blobs,
+    )
+    digest = sha256(built._head)
+    for part in (layout.hash.encode(), profile.to_bytes(), *blobs):
+        digest.update(sha256(part).digest())
+    return replace(built, hash=digest.hexdigest())
+
+
+def _check(
+    frame: pd.DataFrame, columns: Sequence[Column], event_time: NDArray[np.int64] | None, label: str | None
+) -> None:
+    if len(frame) == 0:
+        raise EmptyReference("the reference has no rows: give a file with the rows that the model is held against")
+    if not columns:
+        raise UnusableColumn("the reference has no column to watch: every one is excluded")
+    for column in columns:
+        if column.name not in frame.columns:
+            raise MissingColumn(f"the reference has no column {column.name!r}")
+        if column.role is not Role.FEATURE and bool(frame[column.name].isna().all()):
+            raise UnusableColumn(f"the reference's column {column.name!r} holds nothing but missing values")
+    if label is not None:
+        if label not in frame.columns:
+            raise MissingColumn(f"the reference has no column {label!r} for the label: correct reference.fields.label")
+        if bool(frame[label].isna().all()):
+            raise UnusableColumn(f"the reference's label {label!r} is missing in every row: leave it out or fill it")
+    if event_time is not None and len(event_time) != len(frame):
+        raise UnusableEventTime(f"{len(event_time)} event times for {len(frame)} rows")
+
+
+def _as_task(column: Column, series: pd.Series, task: str) -> Column:
+    """A classifier's prediction that is stored as 0 and 1 is a class, not a number."""
+    if task != "binary_classification" or column.role is not Role.PREDICTION or column.type is not ColumnType.NUMERIC:
+        return column
+    if column.reason.startswith("declared") or not set(pd.unique(series.dropna())) <= {0, 1}:
+        return column
+    return replace(column, type=ColumnType.CATEGORICAL, reason="0 and 1, the classes of a binary classification")
+
+
+def window_vector(profile: Profile, reference: Reference, start: Micros, end: Micros) -> WindowVector:
+    """A live window as a reference window: what `Noise.of` takes besides the reference's own."""
+    return vector_of(profile, reference.profile, reference.coordinates, start, end)
+
+
+def _quality(
+    frame: pd.DataFrame, label: str | None, task: str, positive_label: str, number: NDArray[np.int64] | None
+) -> dict[str, QualityFloor]:
+    if label is None or task not in _TASKS_WITH_LABELS:
+        return {}
+    given = {name: plain_values(frame[name]) if name in frame.columns else None for name in (PREDICTION, SCORE)}
+    if given[PREDICTION] is None and given[SCORE] is None:
+        return {}
+    rows, places = judged_rows(task, given[PREDICTION], plain_values(frame[label]), given[SCORE], positive_label)
+    return quality_floors(task, rows, None if number is None else number[places])
