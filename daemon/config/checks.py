@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from difflib import get_close_matches
 
-from daemon.config.document import KeyPath, Node, problem_at
 from daemon.config.errors import Problem
 from daemon.config.quantities import duration_text
 from daemon.config.settings import ColumnOverride, Model, QualityAlert, Settings, SlackReceiver
+from daemon.config.tree import KeyPath, Node, problem_at
 from daemon.config.unavailable import NOT_AVAILABLE
 from daemon.config.vocabulary import EVIDENTLY, FORMATS, METHODS, NEEDS_SCORE, QUALITY_METRICS
 
@@ -38,7 +38,11 @@ def placed(
             continue
         node, found = tree.find(complaint.path)
         place = node.place if found else node.key_at or node.at
-        problem = problem_at(place, (*root, *complaint.path), complaint.message, complaint.hint)
+        causes = [cause for cause, is_there in map(tree.find, (complaint.path, *complaint.seen)) if is_there]
+        # What the defaults say against each other is one mistake, not one for each model.
+        is_shared = found and all(cause.path[:1] == ("defaults",) for cause in causes)
+        path = node.path if is_shared else (*root, *complaint.path)
+        problem = problem_at(place, path, complaint.message, complaint.hint)
         yield replace(problem, severity="warning") if complaint.is_warning else problem
 
 
@@ -73,9 +77,9 @@ def check_model(model: Model, settings: Settings | None, receivers: Collection[s
     for section, topics in (("predictions", model.predictions), ("labels", model.labels)):
         if topics is not None and topics.format not in FORMATS:
             yield Complaint((section, "format"), f"unknown format {topics.format!r}", _known(topics.format, FORMATS))
-    for name in model.receivers:
+    for index, name in enumerate(model.receivers):
         if name not in receivers:
-            yield Complaint(("receivers",), f"there is no receiver {name!r}", _known(name, receivers))
+            yield Complaint(("receivers", index), f"there is no receiver {name!r}", _known(name, receivers))
     if settings is not None:
         yield from _told(model, settings)
         yield from _kept(model, settings)
@@ -101,7 +105,7 @@ def _labels_and_quality(model: Model) -> Iterator[Complaint]:
     metrics = QUALITY_METRICS[model.task]
     if model.labels is not None and model.task == "none":
         hint = "name the task, or leave the labels out"
-        yield Complaint(("labels",), f"labels without a task {NOT_AVAILABLE}", hint, seen=(("task",),))
+        yield Complaint(("labels",), f"judging labels without a task {NOT_AVAILABLE}", hint, seen=(("task",),))
     elif (
         model.labels is not None and fields.prediction is None and (model.task == "regression" or fields.score is None)
     ):

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from daemon.config.checks import check_installation, check_model, check_shared_topics, placed
-from daemon.config.document import KeyPath, Node, merge
 from daemon.config.errors import ConfigurationError, Problem, ordered
 from daemon.config.resolve import Resolver
 from daemon.config.settings import Model, Settings
 from daemon.config.shape import file_shape, group_of
 from daemon.config.sources import read_sources
+from daemon.config.tree import KeyPath, Node, merge
 from daemon.config.validation import validate
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from daemon.config.document import KeyPath, Node, dotted, problem_at
 from daemon.config.errors import ConfigurationError, UnknownModel
 from daemon.config.load import examine
+from daemon.config.tree import KeyPath, Node, dotted, problem_at
 
 BUILT_IN = "built-in"
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from daemon.config.document import Node, resolve
+from daemon.config.document import resolve
 from daemon.config.errors import Problem
 from daemon.config.shape import Choice, Each, Group, Leaf, Shape
+from daemon.config.tree import Node
 from daemon.config.unavailable import refused_key, refused_value, stands_for
 from daemon.config.variables import VariableError, has_variables, substitute
 
@@ -108,7 +109,7 @@ class Resolver:
         if refusal is not None:
             self.problems.append(node.problem(refusal))
             return replace(node, broken=True)
-        if leaf.is_location and "://" not in text:
+        if leaf.is_location and text and "://" not in text:
             text = str(self.folder / text)
         return replace(node, value=text if node.quoted or leaf.is_text or leaf.is_location else resolve(text))
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from daemon.config.document import Node, Place, problem_at, read_document
+from daemon.config.document import read_document
 from daemon.config.errors import ConfigurationError, Problem
+from daemon.config.tree import Node, Place, problem_at
 
 MAIN_FILE = "driftd.yaml"
 MODELS_FOLDER = "models"

@@ -7,7 +7,7 @@ In a path `*` is a name of the user's own; `defaults` has the keys of `models.*`
 from __future__ import annotations
 
 from daemon import __version__
-from daemon.config.document import KeyPath
+from daemon.config.tree import KeyPath
 
 KEYS: dict[str, str] = {
     "kafka.schema_registry": "reading schemas from a registry",

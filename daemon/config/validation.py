@@ -9,10 +9,10 @@ from typing import Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from daemon.config.document import KeyPath, Node, Plain, plain
 from daemon.config.errors import Problem
 from daemon.config.quantities import duration_text, shown
-from daemon.config.shape import Choice, Each, Group, Leaf, Shape
+from daemon.config.shape import Choice, Each, Group, Shape
+from daemon.config.tree import KeyPath, Node, Plain, plain
 from daemon.config.unavailable import refused_absence
 
 S = TypeVar("S", bound=BaseModel)
@@ -69,7 +69,7 @@ def validate(kind: type[S], tree: Node, shape: Shape, path: KeyPath, *, complete
                     return Validated(None, tuple(problems), frozenset(untrusted | bad))
                 if is_missing:
                     stood_in.add(where)
-                _mend(data, where, _stand_in(shape, where) if is_missing else None)
+                _mend(data, where, _stand_in(shape, where, is_missing=is_missing))
             untrusted |= bad
     return Validated(settings, tuple(problems), frozenset(untrusted))
 
@@ -102,7 +102,8 @@ def _mend(data: dict[str, Plain], where: KeyPath, stand_in: Plain) -> None:
         data = below
 
 
-def _stand_in(shape: Shape, where: KeyPath) -> Plain:
+def _stand_in(shape: Shape, where: KeyPath, *, is_missing: bool) -> Plain:
+    """Something in the place of a value, or None when its default will do."""
     current: Shape | None = shape
     for step in where:
         if isinstance(current, Each):
@@ -110,8 +111,12 @@ def _stand_in(shape: Shape, where: KeyPath) -> Plain:
         elif isinstance(current, Group):
             current = current.fields.get(str(step))
         else:
-            return "?"
-    return "?" if isinstance(current, Leaf) else {}
+            current = None
+    if isinstance(current, Group):
+        return {}
+    if not is_missing:
+        return None
+    return {} if isinstance(current, Each) else "?"
 
 
 def _overlap(one: KeyPath, other: KeyPath) -> bool:

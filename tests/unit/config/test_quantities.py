@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from daemon.config.quantities import (
+    LONGEST,
+    AlarmBudget,
+    Duration,
+    Features,
+    Groups,
+    Names,
+    PositiveDuration,
+    Share,
+    SomeNames,
+    Start,
+    Text,
+    Windows,
+    duration_text,
+    parse_duration,
+)
+
+READ = [
+    (Duration, "250ms", timedelta(milliseconds=250)),
+    (Duration, "30s", timedelta(seconds=30)),
+    (Duration, "5 m", timedelta(minutes=5)),
+    (Duration, "1.5h", timedelta(minutes=90)),
+    (Duration, "7d", timedelta(days=7)),
+    (Duration, "0s", timedelta(0)),
+    (Start, "earliest", "earliest"),
+    (Start, "14d", timedelta(days=14)),
+    (Windows, "2 windows", 2),
+    (Windows, "1 window", 1),
+    (Windows, 3, 3),
+    (Share, "90%", 0.9),
+    (Share, "12.5 %", 0.125),
+    (Share, 0.9, 0.9),
+    (Share, 1, 1.0),
+    (AlarmBudget, "2 per week", AlarmBudget(2, timedelta(days=7))),
+    (AlarmBudget, "0.5 per day", AlarmBudget(0.5, timedelta(days=1))),
+    (Names, "a", ("a",)),
+    (Names, ["a", "b"], ("a", "b")),
+    (Groups, "a", (("a",),)),
+    (Groups, ["a", ["b", "c"]], (("a",), ("b", "c"))),
+    (Features, "features.*", "features.*"),
+    (Features, ["a", "b.*"], ("a", "b.*")),
+    (Text, 7, "7"),
+    (Text, True, "true"),
+]
+
+REFUSED = [
+    (Duration, "10 sec", "the units are ms, s, m, h and d"),
+    (Duration, 10, "10 has no unit; write a number and a unit: 250ms, 30s, 5m, 1h or 7d"),
+    (Duration, "10", "has no unit"),
+    (Duration, "1:30", "is not a duration"),
+    (Duration, "-1h", "is not a duration"),
+    (Duration, True, "must be a duration, not true"),
+    (Duration, "99999d", "longer than ten years"),
+    (Duration, "0.0001ms", "not a whole number of microseconds"),
+    (PositiveDuration, "0s", "longer than 0s"),
+    (Start, "newest", "must be latest, earliest or how far back"),
+    (Windows, "2 days", "must be a number of windows"),
+    (Windows, 0, "must be 1 to 100 windows"),
+    (Windows, True, "must be a number of windows"),
+    (Share, 90, "90 percent is written 90%"),
+    (Share, "120%", "must be between"),
+    (Share, "most", "must be a share such as 90% or 0.9, not 'most'"),
+    (AlarmBudget, "2 per fortnight", "`N per day`, `N per week` or `N per month`"),
+    (AlarmBudget, "0 per week", "more than 0"),
+    (SomeNames, [], "at least 1 item"),
+    (Features, [], "must be a field path"),
+]
+
+
+@pytest.mark.parametrize(("kind", "written", "expected"), READ)
+def test_read(kind: Any, written: object, expected: object) -> None:
+    assert TypeAdapter(kind).validate_python(written) == expected
+
+
+@pytest.mark.parametrize(("kind", "written", "message"), REFUSED)
+def test_refused(kind: Any, written: object, message: str) -> None:
+    with pytest.raises(ValidationError) as refusal:
+        TypeAdapter(kind).validate_python(written)
+    assert message in str(refusal.value)
+
+
+@given(st.integers(0, LONGEST // timedelta(milliseconds=1)))
+def test_a_duration_reads_its_own_text(milliseconds: int) -> None:
+    duration = timedelta(milliseconds=milliseconds)
+    assert parse_duration(duration_text(duration)) == duration
+
+
+@given(st.integers(0, 10**12))
+def test_a_duration_of_microseconds_reads_its_own_text(micros: int) -> None:
+    duration = timedelta(microseconds=micros)
+    assert parse_duration(duration_text(duration)) == duration
+
+
+@pytest.mark.parametrize(("text", "per_week"), [("2 per week", 2.0), ("1 per day", 7.0), ("3 per month", 0.7)])
+def test_a_budget_in_weeks(text: str, per_week: float) -> None:
+    budget = AlarmBudget.parse(text)
+    assert budget.per_week == pytest.approx(per_week)
+    assert AlarmBudget.parse(str(budget)) == budget
