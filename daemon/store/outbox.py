@@ -88,6 +88,16 @@ class OutboxRow:
     done_at: Micros | None
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The lowest undelivered row of a lane, and the instant from which it may be claimed."""
+
+    id: int
+    receiver: str
+    subject: str
+    ready_at: Micros
+
+
 def put(conn: Connection, outgoing: Outgoing, now: Micros) -> None:
     """Queue something, in the transaction of the change that it tells of."""
     row = asdict(outgoing) | {"created_at": now, "state": WAITING, "attempts": 0, "not_before": now}
@@ -146,6 +156,15 @@ def retry(conn: Connection, claimed: Claimed, not_before: Micros, reason: str) -
     _finish(conn, claimed, {"not_before": not_before, "last_error": reason})
 
 
+def hold(conn: Connection, receiver: str, not_before: Micros) -> None:
+    """A receiver asked for time: none of its rows goes before `not_before`, also after a restart."""
+    conn.execute(
+        update(outbox)
+        .where(outbox.c.state == WAITING, outbox.c.receiver == receiver, outbox.c.not_before < not_before)
+        .values(not_before=not_before)
+    )
+
+
 def give_up(conn: Connection, claimed: Claimed, now: Micros, reason: str) -> None:
     """The row can never be sent (a receiver that is no longer configured): its lane goes on without it.
 
@@ -189,6 +208,23 @@ def next_instant(conn: Connection) -> Micros | None:
     """The earliest instant at which a waiting row may be claimed, or None when none waits."""
     query = select(func.min(func.coalesce(outbox.c.lease_until, outbox.c.not_before))).where(outbox.c.state == WAITING)
     return conn.execute(query).scalar()
+
+
+def heads(conn: Connection) -> list[Head]:
+    """Every lane's lowest undelivered row, oldest first: what a sender can choose from."""
+    first = (
+        select(func.min(outbox.c.id).label("id"))
+        .where(outbox.c.state == WAITING)
+        .group_by(outbox.c.receiver, outbox.c.subject)
+        .subquery()
+    )
+    ready_at = func.coalesce(outbox.c.lease_until, outbox.c.not_before)
+    query = (
+        select(outbox.c.id, outbox.c.receiver, outbox.c.subject, ready_at)
+        .join(first, first.c.id == outbox.c.id)
+        .order_by(outbox.c.id)
+    )
+    return [Head(*row) for row in conn.execute(query)]
 
 
 def oldest_age(conn: Connection, now: Micros, receiver: str | None = None) -> Micros:
