@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     GetCoreSchemaHandler,
@@ -318,6 +319,26 @@ def _crossed(value: object) -> object:
 
 _STRINGS: JsonSchemaValue = {"type": "array", "items": {"type": "string"}}
 _NAME = Annotated[str, Field(min_length=1)]
+
+
+def _form(pattern: str, words: str) -> tuple[AfterValidator, WithJsonSchema]:
+    """What makes a string's type one of a form, with `words` for people instead of the pattern."""
+
+    def check(value: str) -> str:
+        if re.fullmatch(pattern, value) is None:
+            raise ValueError(f"must be {words}, not {shown(value)}")
+        return value
+
+    return AfterValidator(check), WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})
+
+
+Url = Annotated[str, *_form(r"https?://\S+", "an address that begins with http:// or https://")]
+Listen = Annotated[
+    str, *_form(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):\d{1,5}", "ADDRESS:PORT, such as 0.0.0.0:8080 or [::]:8080")
+]
+Identifier = Annotated[
+    str, *_form(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "letters, digits, dots, dashes and underscores, at most 100")
+]
 
 
 class Location:

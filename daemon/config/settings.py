@@ -20,6 +20,8 @@ from daemon.config.quantities import (
     Duration,
     Features,
     Groups,
+    Identifier,
+    Listen,
     Location,
     Names,
     PositiveDuration,
@@ -28,6 +30,7 @@ from daemon.config.quantities import (
     SomeNames,
     Start,
     Text,
+    Url,
     Windows,
 )
 
@@ -111,9 +114,9 @@ class StoreSettings(Frozen):
 class Http(Frozen):
     """The port for /healthz, /readyz and /metrics."""
 
-    listen: str = Field(default="127.0.0.1:8080", pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):\d{1,5}$")
+    listen: Listen = "127.0.0.1:8080"
     """`address:port`; an IPv6 address stands in brackets."""
-    external_url: str | None = Field(default=None, pattern=r"^https?://")
+    external_url: Url | None = None
     """How people reach this port: the links in messages begin with it."""
 
 
@@ -122,7 +125,7 @@ class Slack(Frozen):
 
     bot_token: Secret
     """The bot's token, `xoxb-...`."""
-    api_url: str = Field(default="https://slack.com/api/", pattern=r"^https?://")
+    api_url: Url = "https://slack.com/api/"
     """Slack's own unless a proxy or a government cloud stands in between."""
 
 
@@ -384,7 +387,7 @@ class Model(Frozen):
     """The Slack channel, `#name` or its id."""
     mention: str | None = None
     """Who is mentioned when an incident opens or gets worse: a user, a group, or `here`."""
-    runbook: str | None = Field(default=None, pattern=r"^https?://")
+    runbook: Url | None = None
     """A link that every message of this model carries."""
     receivers: Names = ()
     """Names of `receivers` that are told too."""
@@ -400,7 +403,7 @@ class Settings(Frozen):
 
     version: Literal[1] = 1
     """The version of this format."""
-    installation: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    installation: Identifier
     """Names the Kafka group and the metrics' label: letters, digits, dots, dashes, underscores."""
     clock: Literal["wall", "event"] = "wall"
     """`event` for replays: silence and lag are judged by event time."""

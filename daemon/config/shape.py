@@ -98,6 +98,7 @@ def _shape(annotation: Any, metadata: Iterable[Any] = ()) -> Shape:
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
         return Each(_shape(get_args(annotation)[1]))
     options = get_args(annotation) if origin in (Union, UnionType) else (annotation,)
+    options = tuple(get_args(option)[0] if get_origin(option) is Annotated else option for option in options)
     groups = [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]
     by = next((m.discriminator for m in metadata if isinstance(m, FieldInfo) and m.discriminator), None)
     if by is not None:

@@ -167,8 +167,6 @@ def _message(details: ErrorDetails) -> tuple[str, str]:
         return _one_of(str(context["expected_tags"]), context["tag"])
     if kind == "union_tag_not_found":
         return f"needs the key {str(context['discriminator']).strip(chr(39))}", ""
-    if kind == "string_pattern_mismatch":
-        return f"must match {context['pattern']}", ""
     if kind in ("string_too_short", "too_short"):
         return "must not be empty", ""
     if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
