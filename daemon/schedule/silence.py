@@ -66,6 +66,21 @@ class Partition:
         return self.end is not None and self.next < self.end
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Offsets [from_offset, to_offset) of a partition that were never read, and why in words."""
+
+    topic: str
+    partition: int
+    from_offset: int
+    to_offset: int
+    reason: str
+
+    @property
+    def offsets(self) -> int:
+        return max(0, self.to_offset - self.from_offset)
+
+
 def allowance(
     setting: timedelta | Literal["auto"], reference_gap: Micros | None, live_gap: Micros | None
 ) -> Allowance | None:
@@ -195,6 +210,23 @@ def lagging(partitions: Sequence[Partition], now: Micros) -> Finding:
     )
 
 
+def lost_offsets(lost: Sequence[Lost]) -> Finding:
+    """Records that were never read because the log no longer had them; the value is how many offsets."""
+    total = sum(one.offsets for one in lost)
+    first = [f"{one.topic}[{one.partition}] {one.from_offset} to {one.to_offset}: {one.reason}" for one in lost[:3]]
+    more = [f"and {len(lost) - 3} more"] if len(lost) > 3 else []
+    return Finding(
+        signal=Signal.DATA_QUALITY,
+        metric="lost_offsets",
+        verdict=Verdict.VIOLATED if lost else Verdict.OK,
+        value=float(total),
+        threshold=0.0,
+        flagged=bool(lost),
+        immediate=True,
+        detail="; ".join([*first, *more]) or None,
+    )
+
+
 def labels_missing(expected: int, joined: int, coverage: float) -> Finding:
     """The judgement on a window whose labels have had all the time they get: fewer than half of what is asked for."""
     share = joined / expected if expected else 1.0
@@ -220,7 +252,7 @@ def _length(length: Micros) -> str:
     >>> _length(43 * MINUTE), _length(DAY + 90 * MINUTE)
     ('43 min', '1 d 1 h')
     """
-    parts = []
+    parts: list[str] = []
     for unit, name in ((DAY, "d"), (60 * MINUTE, "h"), (MINUTE, "min"), (SECOND, "s")):
         if length >= unit and len(parts) < 2:
             parts.append(f"{length // unit} {name}")

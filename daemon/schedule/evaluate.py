@@ -1,0 +1,280 @@
+"""Due windows to worker processes, their findings to one transaction each, in window order per model and kind."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from typing import Any
+
+from daemon import __version__
+from daemon.config.settings import Settings
+from daemon.incidents.board import Board, Observation
+from daemon.schedule.judging import QualityTask, judge_quality
+from daemon.schedule.recording import Recorder
+from daemon.schedule.silence import labels_missing
+from daemon.schedule.specs import StoredSpecs
+from daemon.schedule.stretches import Stretch, proven, record_stretch
+from daemon.schedule.watch import Times, Watched
+from daemon.schedule.windows import LIVE_WINDOWS, NoReference, read_drift, read_quality
+from daemon.schedule.workers import PoolClosed, WorkerError, WorkerPool
+from daemon.store import AlreadyEvaluated, Connection, Store, gaps, references, status, watermarks
+from daemon.store.due import DueWindow
+from daemon.store.evaluations import Evaluation
+from detectors.evaluation import EvaluationResult, evaluate_drift
+from detectors.findings import Finding, Signal, Verdict
+from detectors.instants import Micros, rfc3339
+
+log = logging.getLogger("driftd.schedule")
+
+REST = 20.0
+"""How many times as long as it took the question what is due waits before it is asked again."""
+
+Lane = tuple[str, str]
+"""A model and a kind: one lane is evaluated in window order, lanes beside each other."""
+
+
+@dataclass(slots=True)
+class Timing:
+    """How many evaluations of a model there were, how long they took, and how many are due."""
+
+    count: int = 0
+    seconds: float = 0.0
+    errors: int = 0
+    overdue: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """An evaluation in a worker."""
+
+    due: DueWindow
+    reference: str | None
+    started: float
+    future: Future[EvaluationResult]
+
+
+@dataclass(slots=True)
+class _Queue:
+    """What a lane has to do, in order of the instant at which it became known."""
+
+    items: deque[DueWindow | Stretch] = field(default_factory=deque)
+
+
+class Evaluator:
+    """Turns committed rows into findings. `turn` works until nothing is due; any number of turns comes to the same."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        pool: WorkerPool,
+        specs: StoredSpecs,
+        recorder: Recorder,
+        clock: Callable[[], Micros],
+        stop: threading.Event,
+    ) -> None:
+        self._watched = {name: Watched.of(settings, name) for name in settings.models}
+        self._store = store
+        self._pool = pool
+        self._specs = specs
+        self._recorder = recorder
+        self._clock = clock
+        self._stop = stop
+        self._turning = threading.Lock()
+        self._rest_until = 0.0
+        self._advanced: dict[tuple[str, str], Micros] = {}
+        self.timings: Mapping[str, Timing] = defaultdict(Timing)
+
+    def turn(self, *, flush: bool = False) -> int:
+        """Evaluates every window that is due and returns how many; `flush` asks for stale ones too, at a run's end."""
+        with self._turning:
+            return self._turn(flush)
+
+    def _turn(self, flush: bool) -> int:
+        began = time.monotonic()
+        if began < self._rest_until and not flush:
+            return 0
+        queues = {lane: queue for name in self._watched for lane, queue in self._find(name, flush).items()}
+        # With a hundred models the question itself takes a while: it may cost a twentieth of a core.
+        self._rest_until = time.monotonic() + REST * (time.monotonic() - began)
+        running: dict[Lane, _Running] = {}
+        recorded = 0
+        while not self._stop.is_set():
+            for lane, queue in queues.items():
+                while lane not in running and queue.items and len(running) < 2 * self._pool.slots:
+                    item = queue.items.popleft()
+                    if isinstance(item, Stretch):
+                        self._silence(lane[0], item)
+                    elif (task := self._start(item)) is not None:
+                        running[lane] = task
+            if not running:
+                break
+            done, _ = wait([task.future for task in running.values()], timeout=1.0, return_when=FIRST_COMPLETED)
+            for lane in [lane for lane, task in running.items() if task.future in done]:
+                recorded += self._finish(running.pop(lane))
+        return recorded
+
+    def _find(self, name: str, flush: bool) -> dict[Lane, _Queue]:
+        """What is due for a model; remembers how far its watermarks have come."""
+        watched = self._watched[name]
+        with self._store.read() as conn:
+            times = watched.times(conn, self._clock())
+            drift = watched.due_drift(conn, times, flush=flush)
+            quality = watched.due_quality(conn, times, flush=flush)
+            silent = proven(conn, watched, times)
+        self._advance(name, times)
+        self.timings[name].overdue = len(drift) + len(quality)
+        # A silence speaks before the windows that end in it.
+        ordered: list[DueWindow | Stretch] = [*silent, *drift]
+        ordered.sort(key=lambda item: item.known_at if isinstance(item, Stretch) else item.end)
+        return {(name, "drift"): _Queue(deque(ordered)), (name, "quality"): _Queue(deque(quality))}
+
+    def _advance(self, name: str, times: Times) -> None:
+        now = {"predictions": times.watermark, "labels": times.label_watermark}
+        moved = {role: at for role, at in now.items() if at is not None and at != self._advanced.get((name, role))}
+        if moved:
+            with self._store.write() as conn:
+                for role, at in moved.items():
+                    watermarks.advance_watermark(conn, name, at, role)
+            self._advanced |= {(name, role): at for role, at in moved.items()}
+
+    def _start(self, due: DueWindow) -> _Running | None:
+        """Reads the window and gives it to a worker; None when that was not possible, or nothing is left of it."""
+        watched = self._watched[due.model]
+        name = f"{due.model} {due.kind} of {rfc3339(due.start)} to {rfc3339(due.end)}"
+        started = time.monotonic()
+        try:
+            with self._store.read() as conn:
+                if due.kind == "drift":
+                    drift = read_drift(conn, watched.model, watched.rules, due, self._specs)
+                    task: Any = None if drift is None else (drift.due, drift.reference_hash, drift.input)
+                else:
+                    quality = read_quality(conn, watched.rules, due, self._specs)
+                    task = None if quality is None else (quality.due, quality.reference_hash, quality.input)
+        except NoReference as error:
+            self._record(_Running(due, None, started, Future()), _failed(due, str(error)))
+            return None
+        if task is None:
+            return None
+        due, reference, payload = task
+        function = judge_quality if isinstance(payload, QualityTask) else evaluate_drift
+        try:
+            return _Running(due, reference, started, self._pool.submit(function, payload, name=name))
+        except PoolClosed:
+            return None
+
+    def _finish(self, task: _Running) -> bool:
+        due = task.due
+        timing = self.timings[due.model]
+        try:
+            result = task.future.result()
+        except PoolClosed:
+            return False
+        except WorkerError as error:
+            log.error("%s: the %s evaluation of %s failed: %s", due.model, due.kind, rfc3339(due.end), error)
+            timing.errors += 1
+            result = _failed(due, str(error))
+        timing.count += 1
+        timing.seconds += time.monotonic() - task.started
+        timing.overdue = max(0, timing.overdue - 1)
+        return self._record(task, result)
+
+    def _record(self, task: _Running, result: EvaluationResult) -> bool:
+        due, watched = task.due, self._watched[task.due.model]
+        wall = self._clock()
+        findings = list(result.findings)
+        if due.kind == "quality" and watched.model.labels is not None:
+            findings.append(labels_missing(due.expected or 0, due.rows, watched.model.labels.maturity.coverage))
+        try:
+            with self._store.write() as conn:
+                now = watched.times(conn, wall).now
+                evaluation = Evaluation(
+                    model=due.model,
+                    kind=due.kind,
+                    window_start=due.start,
+                    window_end=due.end,
+                    revision=due.revision,
+                    every=watched.every,
+                    rows=due.rows,
+                    expected=due.expected,
+                    fingerprint=due.fingerprint,
+                    watermark=due.watermark,
+                    evaluated_at=wall if now is None else now,
+                    reference=task.reference,
+                    config_hash=watched.config_hash,
+                    driftd_version=__version__,
+                )
+                lost = bool(gaps.gaps(conn, due.model, due.start, due.end))
+                observation = Observation(
+                    kind="drift" if due.kind == "drift" else "quality",
+                    start=due.start,
+                    end=due.end,
+                    findings=findings,
+                    revision=due.revision,
+                    rows=result.rows,
+                    gap=lost,
+                )
+                board = self._recorder.record(conn, evaluation, [observation], wall)
+                if due.kind == "drift" and task.reference is not None:
+                    self._calibrate(conn, due, task.reference, result, incomplete=lost or _interrupted(board, due))
+                _note_errors(conn, due, findings, wall)
+        except AlreadyEvaluated:
+            log.info("%s: the %s window of %s was evaluated before", due.model, due.kind, rfc3339(due.end))
+            return False
+        return True
+
+    def _calibrate(
+        self, conn: Connection, due: DueWindow, reference: str, result: EvaluationResult, *, incomplete: bool
+    ) -> None:
+        """Adds an unflagged window to those that show what is usual, or takes it back when a revision says otherwise.
+
+        A later window sees only those that ended `allowed_lateness` before it did, so what it sees is final.
+        """
+        enough = result.rows >= self._watched[due.model].rules.min_rows
+        quiet = not any(finding.flagged for finding in result.findings)
+        vector = result.vector if quiet and enough and not incomplete else None
+        last = references.last_live_window_end(conn, due.model, reference)
+        if due.revision > 0:
+            references.revise_live_window(conn, due.model, reference, window_start=due.start, vector=vector)
+        elif vector is not None and (last is None or due.start >= last):
+            if len(references.live_windows(conn, due.model, reference, due.end, limit=LIVE_WINDOWS)) < LIVE_WINDOWS:
+                references.add_live_window(
+                    conn,
+                    due.model,
+                    reference,
+                    window_start=due.start,
+                    window_end=due.end,
+                    added_at=due.watermark,
+                    vector=vector,
+                )
+
+    def _silence(self, name: str, stretch: Stretch) -> None:
+        with self._store.write() as conn:
+            record_stretch(conn, self._recorder, self._watched[name], stretch, self._clock())
+
+
+def _interrupted(board: Board, due: DueWindow) -> bool:
+    return any(span.start < due.end and (span.end is None or span.end > due.start) for span in board.interruptions)
+
+
+def _failed(due: DueWindow, reason: str) -> EvaluationResult:
+    finding = Finding(Signal.DRIFTD, "evaluation", Verdict.ERROR, rows=due.rows, detail=reason)
+    return EvaluationResult((finding,), due.rows, None)
+
+
+def _note_errors(conn: Connection, due: DueWindow, findings: list[Finding], now: Micros) -> None:
+    """A sentence for `driftd status` while a model's last evaluation of a kind was an error."""
+    key = f"evaluation.{due.model}.{due.kind}"
+    errors = [finding for finding in findings if finding.signal is Signal.DRIFTD]
+    if errors:
+        window = f"{rfc3339(due.start)} to {rfc3339(due.end)}"
+        status.set_note(
+            conn, key, f"{due.model}: the {due.kind} evaluation of {window} failed: {errors[0].detail}", now
+        )
+    else:
+        status.clear_note(conn, key)

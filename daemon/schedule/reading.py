@@ -1,0 +1,165 @@
+"""Reading a reference file and building the reference from it; runs in a worker process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from detectors.columns import ColumnType, canonical_frame, infer_columns
+from detectors.errors import MissingColumn, ReferenceRejected, UnusableEventTime
+from detectors.instants import DAY, Micros
+from detectors.reference import WindowLength, build_reference
+
+UNITS: Mapping[str, Micros] = {"s": 1_000_000, "ms": 1_000, "us": 1}
+GAP_QUANTILE = 0.98
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """Where a model's reference is and what its columns are called.
+
+    The names of `id`, `version`, `timestamp` and `label` are taken when the file has them, those in `required` must be
+    there. `features` is None for every other column, else exactly the ones named.
+    """
+
+    path: Path
+    timestamp: str | None
+    timestamp_unit: str
+    prediction: str | None
+    score: str | None
+    label: str | None
+    ignored: tuple[str, ...]
+    features: tuple[str, ...] | None
+    required: tuple[str, ...]
+    exclude: tuple[str, ...]
+    declared: Mapping[str, str]
+    segment_by: tuple[tuple[str, ...], ...]
+    max_segments: int
+    size: Micros
+    every: Micros
+    task: str
+    positive_label: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltReference:
+    """A reference as bytes, with what the daemon itself has to know of it.
+
+    `usual_gap` is how long the reference's rows were silent at most on all but the oddest days; None without event
+    times.
+    """
+
+    hash: str
+    layout: bytes
+    layout_hash: str
+    body: bytes
+    rows: int
+    event_times: bool
+    usual_gap: Micros | None
+
+
+def read_reference(request: ReadRequest) -> BuiltReference:
+    """The reference that a file holds.
+
+    Raises ReferenceRejected when the file cannot be read, has no rows, or lacks a column.
+    """
+    file = _read(request.path)
+    dropped = {name for name in (request.timestamp, request.label, *request.ignored) if name in file.columns}
+    for name in request.required:
+        if name not in file.columns:
+            raise MissingColumn(f"{request.path} has no column {name!r}; it has {', '.join(map(repr, file.columns))}")
+    event_time = None
+    if request.timestamp in file.columns:
+        event_time = event_times(file[request.timestamp], request.timestamp_unit)
+    label = request.label if request.label in file.columns else None
+    kept = [name for name in file.columns if name not in dropped or name == label]
+    if request.features is not None:
+        wanted = {*request.features, request.prediction, request.score, label}
+        kept = [name for name in kept if name in wanted]
+    frame, roles = canonical_frame(file[kept], prediction=request.prediction, score=request.score)
+    columns = infer_columns(
+        frame,
+        roles=roles,
+        declared={name: ColumnType(kind) for name, kind in request.declared.items()},
+        exclude={*request.exclude, *([label] if label else [])},
+    )
+    reference = build_reference(
+        frame,
+        columns,
+        event_time=event_time,
+        label=label,
+        window=WindowLength(request.size, request.every),
+        segment_by=request.segment_by,
+        task=request.task,
+        positive_label=request.positive_label,
+        max_segments=request.max_segments,
+    )
+    return BuiltReference(
+        hash=reference.hash,
+        layout=reference.layout.to_bytes(),
+        layout_hash=reference.layout.hash,
+        body=reference.to_bytes(),
+        rows=len(frame),
+        event_times=event_time is not None,
+        usual_gap=None if event_time is None else usual_gap(event_time),
+    )
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        match path.suffix.lower():
+            case ".parquet" | ".pq":
+                return pd.read_parquet(path)
+            case ".csv":
+                return pd.read_csv(path)
+    except FileNotFoundError:
+        raise ReferenceRejected(f"{path} does not exist") from None
+    except MemoryError:
+        raise ReferenceRejected(f"{path} does not fit into memory") from None
+    except Exception as error:  # every reader has its own errors: all of them mean that the file cannot be used
+        first = str(error).partition("\n")[0]
+        raise ReferenceRejected(f"{path} cannot be read: {first or type(error).__name__}") from error
+    raise ReferenceRejected(f"{path} ends in neither .parquet nor .csv")
+
+
+def event_times(column: pd.Series, unit: str) -> NDArray[np.int64]:
+    """A file's column of instants as microseconds; numbers count in `unit`, text is RFC 3339.
+
+    Raises UnusableEventTime when a value is missing or cannot be read.
+    """
+    if column.isna().any():
+        raise UnusableEventTime(f"{int(column.isna().sum())} rows have no value in {column.name!r}, the event time")
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        if unit == "rfc3339":
+            raise UnusableEventTime(
+                f"{column.name!r} holds numbers, but predictions.timestamp_unit is rfc3339: say whether they count "
+                "s, ms, us or ns, or store the column as timestamps"
+            )
+        if unit == "ns":
+            return column.to_numpy(dtype=np.int64) // 1_000
+        return np.round(column.to_numpy(dtype=np.float64) * UNITS[unit]).astype(np.int64)
+    try:
+        instants = pd.to_datetime(column, utc=True)
+    except (ValueError, TypeError) as error:
+        raise UnusableEventTime(f"{column.name!r} holds what is no time: {error}") from error
+    return instants.dt.tz_convert(None).to_numpy(dtype="datetime64[us]").astype(np.int64)
+
+
+def usual_gap(event_time: NDArray[np.int64]) -> Micros | None:
+    """How long rows stay away on an ordinary day: the 98th percentile of each day's longest gap.
+
+    A day is one that has rows, and a gap belongs to the day on which it begins; so a free weekend counts, a single
+    outage in two months does not. None with fewer than two rows.
+    """
+    if len(event_time) < 2:
+        return None
+    times = np.sort(event_time)
+    gaps = np.diff(times)
+    _, first = np.unique(times[:-1] // DAY, return_index=True)
+    longest = np.maximum.reduceat(gaps, first)
+    return int(np.quantile(longest, GAP_QUANTILE, method="higher"))

@@ -1,0 +1,193 @@
+"""A model's reference: read and built in a worker, kept by its hash, in force from the next pane on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from daemon.config.settings import Model
+from daemon.config.windows import LONGEST_PANE, pane_length
+from daemon.schedule.reading import BuiltReference, ReadRequest, read_reference
+from daemon.schedule.workers import PoolClosed, TaskFailed, WorkerError, WorkerPool
+from daemon.store import Connection, Store, StoreError, references, specs, status, usual
+from daemon.store.references import ReferenceUse, StoredReference
+from daemon.store.specs import Activation
+from detectors.instants import MINUTE, Micros, micros
+
+log = logging.getLogger("driftd.schedule")
+
+RETRY: Micros = MINUTE
+READ_TIMEOUT = 600.0
+
+SpecOf = Callable[[str, Model, BuiltReference], tuple[str, bytes]]
+"""What decides how a model's rows become partials, as (hash, bytes)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was known of a file when it was last read, and whether it could be used."""
+
+    stamp: tuple[int, int] | None
+    at: Micros
+    usable: bool
+
+
+class References:
+    """Looks after every model's reference file: `refresh` reads what is new, has changed, or failed a minute ago."""
+
+    def __init__(self, models: Mapping[str, Model], store: Store, pool: WorkerPool, spec_of: SpecOf) -> None:
+        self._models = models
+        self._store = store
+        self._pool = pool
+        self._spec_of = spec_of
+        self._seen: dict[str, _Seen] = {}
+
+    def refresh(self, now: Micros) -> None:
+        """Brings every model up to date with its file; a model that cannot be is `waiting`, the others go on."""
+        reading: dict[str, tuple[tuple[int, int] | None, Future[BuiltReference]]] = {}
+        for name, model in self._models.items():
+            path = local_path(model.reference.uri)
+            stamp = _stamp(path)
+            if self._is_due(name, stamp, now):
+                request = read_request(model, path)
+                task = self._pool.submit(
+                    read_reference, request, name=f"reading the reference of {name}", timeout=READ_TIMEOUT
+                )
+                reading[name] = (stamp, task)
+        for name, (stamp, future) in reading.items():
+            try:
+                self._adopt(name, future.result(), now)
+            except PoolClosed:
+                return
+            except (WorkerError, StoreError) as error:
+                self._wait(name, error, now)
+                self._seen[name] = _Seen(stamp, now, usable=False)
+            else:
+                self._seen[name] = _Seen(stamp, now, usable=True)
+
+    def _is_due(self, name: str, stamp: tuple[int, int] | None, now: Micros) -> bool:
+        seen = self._seen.get(name)
+        if seen is None or seen.stamp != stamp:
+            return True
+        return not seen.usable and now - seen.at >= RETRY
+
+    def _adopt(self, name: str, built: BuiltReference, now: Micros) -> None:
+        model = self._models[name]
+        spec_hash, spec = self._spec_of(name, model, built)
+        with self._store.write() as conn:
+            stored = StoredReference(built.hash, name, model.reference.uri, built.rows, now, built.body)
+            references.add(conn, stored)
+            references.use(conn, ReferenceUse(name, None, built.hash, now))
+            if built.usual_gap is not None:
+                usual.set_gap(conn, built.hash, built.usual_gap)
+            specs.add_spec(conn, spec_hash, spec, now)
+            is_new = activate(conn, name, spec_hash, pane_length(model.window))
+            status.set_model_state(conn, name, "running", "", now)
+        if is_new:
+            log.info("%s: reference %s (%d rows) from %s", name, built.hash[:12], built.rows, model.reference.uri)
+
+    def _wait(self, name: str, error: Exception, now: Micros) -> None:
+        # What a task raised on purpose is a sentence already; its class adds nothing for whoever reads `status`.
+        reason = error.message if isinstance(error, TaskFailed) and error.kind in _REJECTIONS else str(error)
+        log.warning("%s: the reference cannot be used: %s", name, reason)
+        try:
+            with self._store.write() as conn:
+                if references.current(conn, name) is None:
+                    status.set_model_state(conn, name, "waiting", f"the reference cannot be used: {reason}", now)
+                else:
+                    kept = f"the reference cannot be used, the last good one goes on: {reason}"
+                    status.set_model_state(conn, name, "running", kept, now)
+        except StoreError as trouble:
+            log.warning("%s: its state could not be written: %s", name, trouble)
+
+
+_REJECTIONS = frozenset({"ReferenceRejected", "EmptyReference", "MissingColumn", "UnusableColumn", "UnusableEventTime"})
+
+
+def activate(conn: Connection, model: str, spec_hash: str, pane: Micros) -> bool:
+    """Puts a spec in force from the first of its panes that no counted one reaches into; False if it is already."""
+    active = [activation for activation in specs.active(conn, model) if activation.version is None]
+    if active and active[-1].spec_hash == spec_hash:
+        return False
+    last = specs.last_counted_pane(conn, model)
+    first = 0 if last is None else -(-(last + LONGEST_PANE) // pane) * pane
+    # A spec that was to begin later has counted nothing yet, but the order of activations must stay that of decisions.
+    if active:
+        first = max(first, active[-1].from_pane)
+    specs.activate(conn, Activation(model, None, first, spec_hash))
+    return True
+
+
+def local_path(uri: str) -> Path:
+    """The path that a reference's `uri` names: a plain path, or file://.
+
+    >>> local_path("file:///data/a%20b.parquet"), local_path("/data/reference.csv")
+    (PosixPath('/data/a b.parquet'), PosixPath('/data/reference.csv'))
+    """
+    parts = urlsplit(uri)
+    return Path(unquote(parts.path)) if parts.scheme == "file" else Path(uri)
+
+
+def read_request(model: Model, path: Path) -> ReadRequest:
+    """What the worker is asked to read: the file's column names follow from the messages' paths where none is given."""
+    fields, given = model.predictions.fields, model.reference.fields
+    patterns = (fields.features,) if isinstance(fields.features, str) else fields.features
+    everything = any(pattern == "*" or pattern.endswith(".*") for pattern in patterns)
+    features = None if everything else tuple(last_part(pattern) for pattern in patterns)
+    label = given.label or (last_part(model.labels.fields.label) if model.labels is not None else None)
+    prediction = given.prediction or (last_part(fields.prediction) if fields.prediction else None)
+    score = given.score or (last_part(fields.score) if fields.score else None)
+    named = (given.id, given.timestamp, given.version, given.label)
+    excluded = set(model.columns.exclude)
+    watched = {*model.columns.important, *model.columns.overrides, *(c for group in model.segments.by for c in group)}
+    required = {*filter(None, named), *(features or ()), *watched} - excluded - {"prediction", "score"}
+    return ReadRequest(
+        path=path,
+        timestamp=given.timestamp or (last_part(fields.timestamp) if fields.timestamp else None),
+        timestamp_unit=model.predictions.timestamp_unit,
+        prediction=prediction,
+        score=score,
+        label=label,
+        ignored=tuple(
+            name
+            for name in (
+                given.id or last_part(fields.id),
+                given.version or (last_part(fields.version) if fields.version else None),
+                last_part(fields.item) if fields.item else None,
+            )
+            if name is not None
+        ),
+        features=features,
+        required=tuple(sorted(required)),
+        exclude=model.columns.exclude,
+        declared={
+            column: override.type for column, override in model.columns.overrides.items() if override.type is not None
+        },
+        segment_by=model.segments.by,
+        max_segments=model.segments.max_values,
+        size=micros(model.window.size),
+        every=micros(model.window.every),
+        task=model.task,
+        positive_label=model.positive_label,
+    )
+
+
+def last_part(path: str) -> str:
+    """The last part of a dotted path.
+
+    >>> last_part("features.dep_delay")
+    'dep_delay'
+    """
+    return path.rpartition(".")[2]
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size

@@ -1,0 +1,150 @@
+"""What time it is for a model, and which of its windows are due: questions to the store with the model's settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from daemon.config.settings import Model, Settings
+from daemon.config.windows import allowed_lateness, pane_length
+from daemon.schedule.rules import rules_of
+from daemon.store import Connection, due, watermarks
+from daemon.store.due import DueWindow
+from daemon.store.watermarks import Clock
+from detectors.instants import Micros, micros
+from detectors.rules import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Instants of one model. `watermark` and `label_watermark` are event times, None while unknown.
+
+    `now` is what decisions go by: wall clock, or under `clock: event` the event time that every partition has passed.
+    """
+
+    now: Micros | None
+    watermark: Micros | None
+    label_watermark: Micros | None
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """One model with everything that its schedule needs, worked out once."""
+
+    name: str
+    model: Model
+    rules: Rules
+    clock: Clock
+    size: Micros
+    every: Micros
+    pane: Micros
+    delay: Micros
+    lateness: Micros
+    prediction_topics: tuple[str, ...]
+    label_topics: tuple[str, ...]
+    config_hash: str
+
+    @classmethod
+    def of(cls, settings: Settings, name: str) -> Watched:
+        model = settings.models[name]
+        return cls(
+            name=name,
+            model=model,
+            rules=rules_of(settings, name),
+            clock=settings.clock,
+            size=micros(model.window.size),
+            every=micros(model.window.every),
+            pane=pane_length(model.window),
+            delay=micros(model.window.watermark_delay),
+            lateness=allowed_lateness(model.window),
+            prediction_topics=tuple(model.predictions.topic),
+            label_topics=() if model.labels is None else tuple(model.labels.topic),
+            config_hash=model.hash,
+        )
+
+    @property
+    def judges_quality(self) -> bool:
+        """Whether there are labels, and a task to judge them by."""
+        return self.model.labels is not None and self.model.task != "none"
+
+    def times(self, conn: Connection, wall: Micros) -> Times:
+        """What time it is for the model, from committed rows."""
+        watermark = watermarks.effective_watermark(
+            conn, self.name, topics=self.prediction_topics, clock=self.clock, watermark_delay=self.delay
+        )
+        label_watermark = None
+        if self.label_topics:
+            label_watermark = watermarks.effective_watermark(
+                conn,
+                self.name,
+                topics=self.label_topics,
+                clock=self.clock,
+                watermark_delay=self.delay,
+                role="labels",
+            )
+        if self.clock == "wall":
+            return Times(wall, watermark, label_watermark)
+        now = watermarks.event_now(
+            conn, self.name, prediction_topics=self.prediction_topics, label_topics=self.label_topics
+        )
+        return Times(now, watermark, label_watermark)
+
+    def due_drift(self, conn: Connection, times: Times, *, flush: bool = False) -> list[DueWindow]:
+        """The drift windows to be evaluated now, in order."""
+        if times.now is None:
+            return []
+        return due.due_drift(
+            conn,
+            self.name,
+            size=self.size,
+            every=self.every,
+            pane=self.pane,
+            allowed_lateness=self.lateness,
+            watermark=times.watermark,
+            now=times.now,
+            flush=flush,
+        )
+
+    def due_quality(self, conn: Connection, times: Times, *, flush: bool = False) -> list[DueWindow]:
+        """The quality windows to be evaluated now, in order."""
+        if not self.judges_quality or self.model.labels is None or times.now is None:
+            return []
+        maturity = self.model.labels.maturity
+        return due.due_quality(
+            conn,
+            self.name,
+            size=self.size,
+            every=self.every,
+            coverage=maturity.coverage,
+            at_most=micros(maturity.at_most),
+            allowed_lateness=self.lateness,
+            watermark=times.watermark,
+            label_now=self.label_now(times),
+            now=times.now,
+            flush=flush,
+        )
+
+    def label_now(self, times: Times) -> Micros | None:
+        """The instant by which labels are old: wall clock, or the event time up to which labels have come."""
+        return times.now if self.clock == "wall" else times.label_watermark
+
+    def labels_needed_from(self, conn: Connection, times: Times) -> Micros | None:
+        """The first pane whose predictions and labels a window may still need; None while nothing can go."""
+        if self.model.labels is None:
+            return None
+        maturity = self.model.labels.maturity
+        if not self.judges_quality:
+            label_now = self.label_now(times)
+            if label_now is None or times.watermark is None:
+                return None
+            return min(label_now, times.watermark) - micros(maturity.at_most) - self.lateness - self.size
+        return due.labels_needed_from(
+            conn,
+            self.name,
+            size=self.size,
+            every=self.every,
+            coverage=maturity.coverage,
+            at_most=micros(maturity.at_most),
+            allowed_lateness=self.lateness,
+            watermark=times.watermark,
+            label_now=self.label_now(times),
+        )
