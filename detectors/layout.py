@@ -89,15 +89,16 @@ class NumericLayout(ColumnLayout):
         return np.concatenate(([-np.finfo(np.float64).max], self.edges, [np.inf, np.nan]))
 
     @cached_property
-    def coarse_edges(self) -> NDArray[np.float64]:
-        """Borders between coarse body cells, ascending: coarse cell = number of borders <= value."""
-        first = np.flatnonzero(np.diff(self.coarse)) + 1
-        return np.asarray(self.edges[first - 1])
+    def coarse_place(self) -> NDArray[np.int64]:
+        """Where the borders of `coarse_cell` are among [0, places of `search`, rows]."""
+        first = np.flatnonzero(np.diff(self.coarse)) + 2
+        return np.concatenate(([0, 1], first, np.arange(len(self.search) - 1, len(self.search) + 2)))
 
     @cached_property
-    def coarse_search(self) -> NDArray[np.float64]:
-        """As `search`, for the coarse cells."""
-        return np.concatenate(([-np.finfo(np.float64).max], self.coarse_edges, [np.inf, np.nan]))
+    def coarse_cell(self) -> NDArray[np.int64]:
+        """Cells of a segment's vector in ascending order of value: -inf, the coarse body, +inf, missing."""
+        body, top = np.arange(self.coarse_body), self.coarse_body
+        return np.concatenate(([top + 1], body, [top + 1, top])) + self.coarse_start
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +116,11 @@ class CategoricalLayout(ColumnLayout):
     def code(self) -> dict[str, int]:
         """Vocabulary text to code."""
         return {text: i for i, text in enumerate(self.vocabulary)}
+
+    @cached_property
+    def coarse_of_code(self) -> NDArray[np.int64]:
+        """Cell of a segment's vector for each vocabulary code and rest; the last entry is what a missing -1 picks."""
+        return np.append(self.coarse[:-1], self.coarse_body) + self.coarse_start
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,6 +187,12 @@ class Layout:
     def numeric(self) -> tuple[NumericLayout, ...]:
         """The numeric columns, in order of their `index`."""
         return tuple(column for column in self.columns if isinstance(column, NumericLayout))
+
+    @cached_property
+    def numeric_bounds(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """For each numeric column where its body begins and ends in the global cell vector."""
+        starts = np.array([column.start for column in self.numeric], dtype=np.int64)
+        return starts, starts + np.array([column.body for column in self.numeric], dtype=np.int64)
 
     @cached_property
     def categorical(self) -> tuple[CategoricalLayout, ...]:

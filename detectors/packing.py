@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from detectors.errors import CorruptBlob
 
 _ESCAPE = 255
-_LEVEL = 3
+_LEVEL = 1
 _SMALL = 48
 """Below this length compression adds more than it takes away."""
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.counting import HIGH, LOW, MAXIMUM, MINIMUM, SQUARES, SUM, Counting, no_moments
 from detectors.errors import CorruptBlob
 from detectors.layout import CategoricalLayout, Layout, NumericLayout
 from detectors.packing import pack, pack_counts, unpack, unpack_counts
 from detectors.rows import Encoder, Rows
-from detectors.segments import segment_codes
 from detectors.sparse import Counts
 from detectors.values import text_hash
 
@@ -24,13 +23,10 @@ SegmentKey = tuple[int, int]
 UNSEEN_KEPT = 64
 """So many unseen values of a column, those of lowest hash, are counted by name."""
 
-CHUNK = 65_536
+CHUNK = 16_384
 """Rows are counted in chunks of this size: the keys of segments take 8 bytes for each row and column."""
 
 _KIND = b"P\x01"
-_SUM, _SQUARES, _LOW, _HIGH, _MINIMUM, _MAXIMUM = range(6)
-_BY_SEGMENT = 200
-"""With this many rows to a segment, sorting each segment's values is cheaper than searching each row's cell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +61,24 @@ class Profile:
     @classmethod
     def of(cls, layout: Layout, rows: Rows, encoder: Encoder, *, segments: bool = True) -> Profile:
         """The profile of rows that `encoder` encoded, with or without segments; they are not changed."""
-        if len(rows) <= CHUNK:
-            return _Count(layout, rows, encoder, segments).profile()
-        chunks = [rows.take(slice(at, at + CHUNK)) for at in range(0, len(rows), CHUNK)]
-        return cls.merge([_Count(layout, chunk, encoder, segments).profile() for chunk in chunks])
+        if len(rows) > CHUNK:
+            chunks = [rows.take(slice(at, at + CHUNK)) for at in range(0, len(rows), CHUNK)]
+            return cls.merge([cls.of(layout, chunk, encoder, segments=segments) for chunk in chunks])
+        counting = Counting(layout, rows, encoder, segments)
+        return cls(
+            layout=layout,
+            rows=len(rows),
+            cells=Counts.of_dense(counting.dense),
+            segment_cells=counting.segment_cells,
+            moments=counting.moments,
+            strangers={column: _lowest(counts) for column, counts in counting.strangers.items()},
+        )
 
     @classmethod
     def empty(cls, layout: Layout) -> Profile:
         """The profile of no rows."""
         nothing = Counts.add([], 0)
-        return cls(layout, 0, nothing, nothing, _no_moments(layout), {})
+        return cls(layout, 0, nothing, nothing, no_moments(len(layout.numeric)), {})
 
     @classmethod
     def merge(cls, parts: Sequence[Profile]) -> Profile:
@@ -92,8 +96,8 @@ class Profile:
         stacked = np.stack([part.moments for part in parts])
         with np.errstate(over="ignore", invalid="ignore"):
             moments = stacked.sum(axis=0)
-        moments[_MINIMUM] = stacked[:, _MINIMUM].min(axis=0)
-        moments[_MAXIMUM] = stacked[:, _MAXIMUM].max(axis=0)
+        moments[MINIMUM] = stacked[:, MINIMUM].min(axis=0)
+        moments[MAXIMUM] = stacked[:, MAXIMUM].max(axis=0)
         strangers: dict[str, dict[str, int]] = {}
         for part in parts:
             for column, kept in part.strangers.items():
@@ -116,14 +120,14 @@ class Profile:
         m = self.moments
         sections = pack_counts(self.cells.index, self.cells.count)
         sections += pack_counts(self.segment_cells.index, self.segment_cells.count)
-        low, high = self._tail_counts()
+        low, high = self._tails()
         # One value is its own minimum, maximum and sum, and empty tails have none: few rows make few bytes.
         floats = [
-            m[_MINIMUM][one],
+            m[MINIMUM][one],
             m[:2][:, many].ravel(),
             m[4:][:, many].ravel(),
-            m[_LOW][low > 0],
-            m[_HIGH][high > 0],
+            m[LOW][low > 0],
+            m[HIGH][high > 0],
         ]
         sections.append(np.concatenate(floats).astype("<f8").tobytes())
         names = {column.name: i for i, column in enumerate(self.layout.columns)}
@@ -144,7 +148,7 @@ class Profile:
             strangers = {layout.columns[int(i)].name: kept for i, kept in unseen.items()}
         except (msgspec.DecodeError, TypeError, ValueError, IndexError) as error:
             raise CorruptBlob(f"a stored profile is damaged ({error}); restore the store from a backup") from error
-        profile = cls(layout, rows, cells, segment_cells, _no_moments(layout), strangers)
+        profile = cls(layout, rows, cells, segment_cells, no_moments(len(layout.numeric)), strangers)
         profile._fill_moments(np.frombuffer(floats, dtype="<f8"))
         return profile
 
@@ -179,7 +183,7 @@ class Profile:
         """Mean of a numeric column's finite values; NaN when there is none."""
         at = self._numeric(column)
         n = self.present(column)
-        return at.centre + float(self.moments[_SUM, at.index]) / n if n else float("nan")
+        return at.centre + float(self.moments[SUM, at.index]) / n if n else float("nan")
 
     def variance(self, column: str) -> float:
         """Variance (of the population) of a numeric column's finite values; NaN when there is none."""
@@ -187,19 +191,19 @@ class Profile:
         n = self.present(column)
         if n == 0:
             return float("nan")
-        total, squares = float(self.moments[_SUM, at.index]), float(self.moments[_SQUARES, at.index])
+        total, squares = float(self.moments[SUM, at.index]), float(self.moments[SQUARES, at.index])
         if not np.isfinite(squares):
             return float("inf")
         return max(0.0, squares / n - (total / n) ** 2)
 
     def minimum(self, column: str) -> float:
         """Least finite value of a numeric column; NaN when there is none."""
-        value = float(self.moments[_MINIMUM, self._numeric(column).index])
+        value = float(self.moments[MINIMUM, self._numeric(column).index])
         return value if np.isfinite(value) else float("nan")
 
     def maximum(self, column: str) -> float:
         """Greatest finite value of a numeric column; NaN when there is none."""
-        value = float(self.moments[_MAXIMUM, self._numeric(column).index])
+        value = float(self.moments[MAXIMUM, self._numeric(column).index])
         return value if np.isfinite(value) else float("nan")
 
     def positions(self, column: str) -> NDArray[np.float64]:
@@ -207,7 +211,7 @@ class Profile:
         at = self._numeric(column)
         positions = at.positions.copy()
         counts = self.counts(column)
-        for cell, row in ((0, _LOW), (-1, _HIGH)):
+        for cell, row in ((0, LOW), (-1, HIGH)):
             if counts[cell]:
                 positions[cell] = at.centre + self.moments[row, at.index] / counts[cell]
         return positions
@@ -251,158 +255,40 @@ class Profile:
 
     def _present_numeric(self) -> NDArray[np.int64]:
         total = np.concatenate(([0], np.cumsum(self.cells.count)))
-        starts = np.array([at.start for at in self.layout.numeric], dtype=np.int64)
-        ends = np.array([at.start + at.body for at in self.layout.numeric], dtype=np.int64)
-        return np.asarray(
-            total[np.searchsorted(self.cells.index, ends)] - total[np.searchsorted(self.cells.index, starts)]
-        )
+        starts, ends = (np.searchsorted(self.cells.index, bounds) for bounds in self.layout.numeric_bounds)
+        return np.asarray(total[ends] - total[starts])
 
-    def _tail_counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        low = np.array([at.start for at in self.layout.numeric], dtype=np.int64)
-        high = np.array([at.start + at.body - 1 for at in self.layout.numeric], dtype=np.int64)
-        return np.isin(low, self.cells.index).astype(np.int64), np.isin(high, self.cells.index).astype(np.int64)
+    def _tails(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which numeric columns have values in the low tail, and which in the high one."""
+        starts, ends = self.layout.numeric_bounds
+        index = np.append(self.cells.index, np.uint32(self.layout.cells))
+        return index[np.searchsorted(index, starts)] == starts, index[np.searchsorted(index, ends - 1)] == ends - 1
 
     def _fill_moments(self, floats: NDArray[np.float64]) -> None:
         present = self._present_numeric()
         one, many = np.flatnonzero(present == 1), np.flatnonzero(present > 1)
-        low, high = (np.flatnonzero(tail) for tail in self._tail_counts())
+        low, high = (np.flatnonzero(tail) for tail in self._tails())
         sizes = [len(one), 2 * len(many), 2 * len(many), len(low), len(high)]
         if sum(sizes) != len(floats):
             raise CorruptBlob("a stored profile is damaged; restore the store from a backup")
         single, sums, extremes, low_sums, high_sums = np.split(floats, np.cumsum(sizes)[:-1])
         centre = np.array([at.centre for at in self.layout.numeric])[one]
         m = self.moments
-        m[_MINIMUM, one] = m[_MAXIMUM, one] = single
+        m[MINIMUM, one] = m[MAXIMUM, one] = single
         with np.errstate(over="ignore"):
-            m[_SUM, one] = single - centre
-            m[_SQUARES, one] = m[_SUM, one] ** 2
+            m[SUM, one] = single - centre
+            m[SQUARES, one] = m[SUM, one] ** 2
         m[:2, many] = sums.reshape(2, -1)
         m[4:, many] = extremes.reshape(2, -1)
-        m[_LOW, low] = low_sums
-        m[_HIGH, high] = high_sums
+        m[LOW, low] = low_sums
+        m[HIGH, high] = high_sums
 
 
 def _segment_space(layout: Layout) -> int:
     return layout.segment_starts[-1] * layout.coarse_cells
 
 
-def _no_moments(layout: Layout) -> NDArray[np.float64]:
-    moments = np.zeros((6, len(layout.numeric)))
-    moments[_MINIMUM] = np.inf
-    moments[_MAXIMUM] = -np.inf
-    return moments
-
-
 def _lowest(counts: Mapping[str, int]) -> dict[str, int]:
     """The `UNSEEN_KEPT` values of lowest hash, in that order: what is left does not depend on the grouping."""
     ranked = sorted(counts, key=lambda text: (text_hash(text), text))
     return {text: counts[text] for text in ranked[:UNSEEN_KEPT]}
-
-
-class _Count:
-    """Counting one chunk of rows: the state between the columns."""
-
-    def __init__(self, layout: Layout, rows: Rows, encoder: Encoder, segments: bool) -> None:
-        self.layout = layout
-        self.rows = rows
-        self.encoder = encoder
-        self.n = len(rows)
-        self.dense = np.zeros(layout.cells, dtype=np.int64)
-        self.moments = _no_moments(layout)
-        self.strangers: dict[str, dict[str, int]] = {}
-        self.segments = [
-            segment_codes(layout, segmentation, rows) + start
-            for segmentation, start in zip(layout.segmentations, layout.segment_starts, strict=False)
-            if segments
-        ]
-
-    def profile(self) -> Profile:
-        coarse = [] if not self.segments else [self._rows_key()]
-        for column in self.layout.columns:
-            cell = self._numeric(column) if isinstance(column, NumericLayout) else self._categorical(column)
-            if cell is not None:
-                coarse.append(cell)
-        return Profile(
-            layout=self.layout,
-            rows=self.n,
-            cells=Counts.of_dense(self.dense),
-            segment_cells=self._segment_counts(coarse),
-            moments=self.moments,
-            strangers=self.strangers,
-        )
-
-    def _rows_key(self) -> NDArray[Any]:
-        return np.zeros(self.n, dtype=np.int64)
-
-    def _numeric(self, column: NumericLayout) -> NDArray[Any] | None:
-        values = self.rows.values[column.name]
-        ordered = np.sort(values)
-        place = np.searchsorted(ordered, column.search)
-        counts = np.diff(place, prepend=0, append=self.n)
-        start, body = column.start, column.body
-        self.dense[start : start + body] = counts[1 : body + 1]
-        mask = self.rows.mistyped.get(column.name)
-        wrong = 0 if mask is None else int(np.count_nonzero(mask))
-        self.dense[start + body : start + body + 3] = counts[-1] - wrong, counts[0] + counts[-2], wrong
-        finite = ordered[place[0] : place[-2]]
-        if len(finite):
-            with np.errstate(over="ignore", invalid="ignore"):
-                centred = finite - column.centre
-                self.moments[:, column.index] = (
-                    centred.sum(),
-                    centred @ centred,
-                    centred[: counts[1]].sum(),
-                    centred[len(centred) - counts[body] :].sum(),
-                    finite[0],
-                    finite[-1],
-                )
-        if not self.segments:
-            return None
-        # The border -max puts -inf in 0 and shifts the body by one; +inf and NaN come after the body.
-        cell = np.searchsorted(column.coarse_search, values, side="right") - 1
-        special = len(finite) < self.n
-        if special:
-            top = column.coarse_body
-            cell = np.where(np.isnan(values), top, np.where(np.isinf(values), top + 1, cell))
-        return self._coarse_keys(column, cell, mask)
-
-    def _categorical(self, column: CategoricalLayout) -> NDArray[Any] | None:
-        codes = self.rows.values[column.name]
-        size = len(column.vocabulary)
-        counts = np.bincount(codes + 1, minlength=size + 2)
-        start, body = column.start, column.body
-        known = self.encoder.known(column.name) if len(counts) > size + 2 else np.empty(0, dtype=bool)
-        strange = counts[size + 2 :]
-        known = known[: len(strange)]
-        self.dense[start : start + size] = counts[1 : size + 1]
-        rest = int(counts[size + 1] + strange[known].sum())
-        self.dense[start + size : start + body] = rest, int(strange[~known].sum())
-        mask = self.rows.mistyped.get(column.name)
-        wrong = 0 if mask is None else int(np.count_nonzero(mask))
-        self.dense[start + body : start + body + 3] = counts[0] - wrong, 0, wrong
-        met = np.flatnonzero((strange > 0) & ~known)
-        if len(met):
-            texts = self.encoder.strangers(column.name)
-            self.strangers[column.name] = _lowest({texts[i]: int(strange[i]) for i in met.tolist()})
-        if not self.segments:
-            return None
-        # The last entry is what a missing value's -1 picks.
-        cells = np.full(size + 2 + len(strange), column.coarse_body, dtype=np.int64)
-        cells[: size + 1] = column.coarse[: size + 1]
-        cells[size + 1 : -1] = np.where(known, column.coarse[size], column.coarse[size + 1])
-        return self._coarse_keys(column, cells[codes], mask)
-
-    def _coarse_keys(
-        self, column: NumericLayout | CategoricalLayout, cell: NDArray[Any], mask: NDArray[np.bool_] | None
-    ) -> NDArray[Any]:
-        if mask is not None:
-            cell = np.where(mask, column.coarse_body + 2, cell)
-        return np.asarray(cell + column.coarse_start)
-
-    def _segment_counts(self, coarse: list[NDArray[Any]]) -> Counts:
-        if not self.segments or self.n == 0:
-            return Counts.add([], 0)
-        cells = np.stack(coarse)
-        size = self.layout.coarse_cells
-        keys = np.concatenate([(cells + codes * size).ravel() for codes in self.segments])
-        return Counts.of_keys(keys, _segment_space(self.layout))
