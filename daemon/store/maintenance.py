@@ -33,7 +33,7 @@ def migrate_store(path: Path, holder: str = "driftd store migrate") -> tuple[str
         StoreMissing: there is no store.
         StoreNewer: the store is newer than this program.
     """
-    path = path.absolute()
+    path = path.resolve()
     if not path.exists():
         raise StoreMissing(f"There is no store at {path}. `driftd run` makes it; check store.path.")
     lock = sqlite.WriterLock(path, holder)
@@ -55,6 +55,7 @@ def backup(path: Path, target: Path) -> None:
         StoreMissing: there is no store at `path`.
         StoreError: `target` is there already; a copy never replaces another.
     """
+    path = path.resolve()
     if not path.exists():
         raise StoreMissing(f"There is no store at {path}.")
     if target.exists():

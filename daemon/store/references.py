@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select, update
 
 from daemon.store import dialect
 from daemon.store.schema import reference_uses, reference_windows, references
@@ -129,3 +129,18 @@ def last_live_window_end(conn: Connection, model: str, reference_hash: str) -> M
         .limit(1)
     )
     return conn.execute(query).scalar()
+
+
+def revise_live_window(
+    conn: Connection, model: str, reference_hash: str, *, window_start: Micros, vector: bytes | None
+) -> None:
+    """Put a revised vector in the place of a live window's, or with None take the window away; no other is added."""
+    that = (
+        reference_windows.c.model == model,
+        reference_windows.c.reference_hash == reference_hash,
+        reference_windows.c.window_start == window_start,
+    )
+    if vector is None:
+        conn.execute(delete(reference_windows).where(*that))
+    else:
+        conn.execute(update(reference_windows).where(*that).values(vector=vector))

@@ -38,10 +38,9 @@ class WriterLock:
     """A `flock` on a file beside the store; the kernel drops it when the process ends, however it ends."""
 
     def __init__(self, path: Path, holder: str) -> None:
-        self._path = path.with_name(path.name + ".lock")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+            self._fd = os.open(lock_file(path), os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise unavailable(error, path) from error
         try:
@@ -68,10 +67,16 @@ class WriterLock:
             self._fd = -1
 
 
+def lock_file(path: Path) -> Path:
+    """The file beside the store that its writer holds; two names of one store have one."""
+    path = path.resolve()
+    return path.with_name(path.name + ".lock")
+
+
 def read_holder(path: Path) -> str:
     """What the lock file says about its holder, in words."""
     try:
-        text = path.with_name(path.name + ".lock").read_bytes()
+        text = lock_file(path).read_bytes()
         return str(msgspec.json.decode(text, type=Holder))
     except (OSError, msgspec.DecodeError):
         return "another process"
@@ -79,9 +84,8 @@ def read_holder(path: Path) -> str:
 
 def is_held(path: Path) -> bool:
     """Whether some process is the store's writer now."""
-    lock = path.with_name(path.name + ".lock")
     try:
-        fd = os.open(lock, os.O_RDWR)
+        fd = os.open(lock_file(path), os.O_RDWR)
     except OSError:
         return False
     try:

@@ -37,7 +37,7 @@ class Store:
             StoreOutdated, StoreNewer: the program and the store do not fit together.
             StoreUnavailable: the file cannot be opened.
         """
-        path = path.absolute()
+        path = path.resolve()
         if not writer:
             readers = sqlite.reader_engine(path)
             try:
