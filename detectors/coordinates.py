@@ -40,6 +40,7 @@ class Kind(StrEnum):
 
 
 _RANKS = (Kind.RANK_MEAN, Kind.RANK_SPREAD)
+_OF_ROWS = (Kind.MISSING, Kind.NON_FINITE, Kind.MISTYPED)
 SHARES = (Kind.MISSING, Kind.NON_FINITE, Kind.MISTYPED, Kind.OUT_OF_RANGE)
 """The coordinates that every column has; they are shares of rows, or of usable values for OUT_OF_RANGE."""
 
@@ -72,59 +73,52 @@ class Coordinates:
         self.items: list[Coordinate] = []
         self.tests: dict[str, slice] = {}
         self.shares: dict[str, int] = {}
-        fine, coarse, beta = _Rows(), _Rows(), []
-        for column in layout.columns:
+        fine, coarse, beta = _Weights(), _Weights(), []
+        owner: list[int] = []
+        for place, column in enumerate(layout.columns):
             counts = reference.counts(column.name)
             first = len(self.items)
-            weights, kinds = _weights(column, counts)
-            for weight, coordinate in zip(weights, kinds, strict=True):
-                fine.add(column.start, weight, column.start, column.body)
-                coarse.add(
-                    column.coarse_start,
-                    _coarse_weight(column, counts, coordinate, weight),
-                    column.coarse_start,
-                    column.coarse_body,
-                )
+            for weight, coordinate in _drift(column, counts):
+                fine.add(column.start, weight)
+                coarse.add(column.coarse_start, _coarse_weight(column, counts, coordinate, weight))
                 beta.append(_beta(coordinate, weight, counts))
                 self.items.append(coordinate)
             if len(self.items) > first:
                 self.tests[column.name] = slice(first, len(self.items))
             self.shares[column.name] = len(self.items)
-            for place, kind in enumerate(SHARES):
-                for rows, start, body in (
-                    (fine, column.start, column.body),
-                    (coarse, column.coarse_start, column.coarse_body),
-                ):
-                    if kind is Kind.OUT_OF_RANGE:
-                        weight = np.zeros(body)
-                        if isinstance(column, NumericLayout):
-                            weight[[0, -1]] = 1.0
-                        rows.add(start, weight, start, body)
-                    else:
-                        rows.add(start + body + place, np.ones(1), start, body + 3)
+            for kind in SHARES:
+                fine.add(column.start, _share_weight(column, kind, column.body))
+                coarse.add(column.coarse_start, _share_weight(column, kind, column.coarse_body))
                 beta.append(ARCSINE_VARIANCE)
                 self.items.append(Coordinate(column.name, kind))
+            owner += [place] * (len(self.items) - first)
+        self._owner = np.array(owner, dtype=np.int64)
+        self._of_rows = np.array([c.kind in _OF_ROWS for c in self.items], dtype=bool)
+        self.order = {name: i for i, name in enumerate(self.tests)}
         self.beta = np.array(beta, dtype=np.float64)
         self._linear = np.array([c.kind in _RANKS for c in self.items], dtype=bool)
-        self._fine = fine.matrices(layout.cells)
-        self._coarse = coarse.matrices(layout.coarse_cells)
+        self._fine = fine.matrix(layout.cells), _bodies(layout, coarse=False)
+        self._coarse = coarse.matrix(layout.coarse_cells), _bodies(layout, coarse=True)
 
     def __len__(self) -> int:
         return len(self.items)
 
     def of(self, profile: Profile) -> Values:
         """The coordinates of a profile's rows."""
-        return self._values(*self._fine, profile.cells.dense(0, self.layout.cells))
+        weights, bodies = self._fine
+        return self._values(weights, bodies, profile.cells.dense(0, self.layout.cells), np.array(profile.rows))
 
     def of_segments(self, profile: Profile) -> Values:
         """The coordinates of every segment, one row each, in the order of the layout's segmentations."""
         size = self.layout.coarse_cells
         segments = self.layout.segment_starts[-1]
         dense = profile.segment_cells.dense(0, segments * size).reshape(segments, size)
-        return self._values(*self._coarse, dense.T)
+        weights, bodies = self._coarse
+        return self._values(weights, bodies, dense.T, dense[:, :1])
 
-    def _values(self, weights: Any, totals: Any, counts: NDArray[np.int64]) -> Values:
-        linear, n = (weights @ counts).T, (totals @ counts).T
+    def _values(self, weights: Any, bodies: Any, counts: NDArray[np.int64], rows: NDArray[np.int64]) -> Values:
+        linear, present = (weights @ counts).T, (bodies @ counts).T
+        n = np.where(self._of_rows, rows, present[..., self._owner])
         with np.errstate(divide="ignore", invalid="ignore"):
             # A sum of weights can exceed its total by a rounding error.
             y = np.arcsin(np.sqrt(np.clip((linear + 0.375) / (n + 0.75), 0.0, 1.0)))
@@ -143,57 +137,67 @@ def mid_ranks(counts: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray((np.cumsum(counts) - counts / 2) / total)
 
 
-class _Rows:
-    """The rows of two sparse matrices: the weights of each coordinate, and the cells that its n is the sum of."""
+class _Weights:
+    """The rows of a sparse matrix: the weight of each cell in each coordinate."""
 
     def __init__(self) -> None:
-        self._columns: list[NDArray[Any]] = []
+        self._cells: list[NDArray[Any]] = []
         self._weights: list[NDArray[Any]] = []
-        self._totals: list[NDArray[Any]] = []
 
-    def add(self, start: int, weights: NDArray[np.float64], total_start: int, total_width: int) -> None:
+    def add(self, start: int, weights: NDArray[np.float64]) -> None:
         used = np.flatnonzero(weights)
-        self._columns.append(start + used)
+        self._cells.append(start + used)
         self._weights.append(weights[used])
-        self._totals.append(np.arange(total_start, total_start + total_width))
 
-    def matrices(self, cells: int) -> tuple[Any, Any]:
-        shape = (len(self._columns), cells)
-        ones = [np.ones(len(columns)) for columns in self._totals]
-        return _csr(self._columns, self._weights, shape), _csr(self._totals, ones, shape)
-
-
-def _csr(columns: list[NDArray[Any]], weights: list[NDArray[Any]], shape: tuple[int, int]) -> Any:
-    ends = np.cumsum([0, *(len(part) for part in columns)])
-    empty = [np.empty(0)]
-    data, index = np.concatenate([*weights, *empty]), np.concatenate([*columns, *empty]).astype(np.int64)
-    return sparse.csr_array((data, index, ends), shape=shape)
+    def matrix(self, cells: int) -> Any:
+        ends = np.cumsum([0, *(len(part) for part in self._cells)])
+        entries = np.concatenate(self._weights), np.concatenate(self._cells).astype(np.int64), ends
+        return sparse.csr_array(entries, shape=(len(self._cells), cells))
 
 
-def _weights(
+def _bodies(layout: Layout, *, coarse: bool) -> Any:
+    """A matrix that sums each column's body: its usable values."""
+    sums = _Weights()
+    for column in layout.columns:
+        if coarse:
+            sums.add(column.coarse_start, np.ones(column.coarse_body))
+        else:
+            sums.add(column.start, np.ones(column.body))
+    return sums.matrix(layout.coarse_cells if coarse else layout.cells)
+
+
+def _share_weight(column: NumericLayout | CategoricalLayout, kind: Kind, body: int) -> NDArray[np.float64]:
+    weight = np.zeros(body + len(_OF_ROWS))
+    if kind is not Kind.OUT_OF_RANGE:
+        weight[body + _OF_ROWS.index(kind)] = 1.0
+    elif isinstance(column, NumericLayout):
+        weight[[0, body - 1]] = 1.0
+    return weight
+
+
+def _drift(
     column: NumericLayout | CategoricalLayout, counts: NDArray[np.int64]
-) -> tuple[list[NDArray[np.float64]], list[Coordinate]]:
-    """The weight of each body cell in each coordinate of the column's drift test; none when it has no such test."""
+) -> list[tuple[NDArray[np.float64], Coordinate]]:
+    """The coordinates of the column's drift test, each with every body cell's weight; none without such a test."""
     if column.id_like or column.constant or not counts.any():
-        return [], []
+        return []
     name = column.name
     if isinstance(column, NumericLayout):
         group = column.decile[column.coarse]
-        weights = [(group == i).astype(np.float64) for i in range(len(column.decile_edges) + 1)]
-        kinds = [Coordinate(name, Kind.DECILE, i) for i in range(len(weights))]
+        groups = range(len(column.decile_edges) + 1)
         rank = mid_ranks(counts)
-        return [*weights, rank, np.abs(rank - 0.5)], [
-            *kinds,
-            Coordinate(name, Kind.RANK_MEAN),
-            Coordinate(name, Kind.RANK_SPREAD),
+        return [
+            *(((group == i).astype(np.float64), Coordinate(name, Kind.DECILE, i)) for i in groups),
+            (rank, Coordinate(name, Kind.RANK_MEAN)),
+            (np.abs(rank - 0.5), Coordinate(name, Kind.RANK_SPREAD)),
         ]
-    total = counts.sum()
-    own = np.flatnonzero(counts[: len(column.vocabulary)] >= CATEGORY_SHARE * total)
-    weights = [np.eye(1, column.body, int(i))[0] for i in own]
-    kinds = [Coordinate(name, Kind.CATEGORY, int(i)) for i in own]
+    own = np.flatnonzero(counts[: len(column.vocabulary)] >= CATEGORY_SHARE * counts.sum())
     rest = np.ones(column.body)
     rest[own] = 0.0
-    return [*weights, rest], [*kinds, Coordinate(name, Kind.REST)]
+    return [
+        *((np.eye(1, column.body, i)[0], Coordinate(name, Kind.CATEGORY, i)) for i in own.tolist()),
+        (rest, Coordinate(name, Kind.REST)),
+    ]
 
 
 def _coarse_weight(

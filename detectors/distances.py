@@ -11,7 +11,13 @@ from detectors.layout import CategoricalLayout, NumericLayout
 from detectors.profile import Profile, SegmentKey
 
 
-def auto_distance(reference: Profile, window: Profile, column: str, segment: SegmentKey | None = None) -> float:
+def auto_distance(
+    reference: Profile,
+    window: Profile,
+    column: str,
+    segment: SegmentKey | None = None,
+    positions: NDArray[np.float64] | None = None,
+) -> float:
     """How far the column's values in a window are from the reference's; NaN where one of the two has none.
 
     Wasserstein-1 in robust sigmas for a numeric column, total variation (0..1) for a categorical one; for a column
@@ -25,7 +31,10 @@ def auto_distance(reference: Profile, window: Profile, column: str, segment: Seg
         return differing(before, after)
     if isinstance(at, CategoricalLayout):
         return float(total_variation(before, after))
-    positions = window.positions(column) if segment is None else coarse_positions(at, reference.counts(column))
+    if segment is None:
+        positions = window.positions(column)
+    elif positions is None:
+        positions = coarse_positions(at, reference.counts(column))
     return float(wasserstein(before, after, positions)) / at.sigma
 
 

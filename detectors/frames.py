@@ -13,7 +13,7 @@ from detectors.errors import MissingColumn, UnusableEventTime
 from detectors.instants import parse_rfc3339
 from detectors.layout import CategoricalLayout, Layout
 from detectors.rows import Encoder, Rows
-from detectors.values import text_codes
+from detectors.values import text_codes, text_hashes
 
 STORED_ROWS = 20_000
 """So many of a reference's rows are kept, for exact values and Evidently."""
@@ -88,47 +88,60 @@ def encode_frame(frame: pd.DataFrame, layout: Layout, event_time: NDArray[np.int
     return rows, encoder
 
 
-def stored_rows(frame: pd.DataFrame, layout: Layout, event_time: NDArray[np.int64] | None, label: str | None) -> bytes:
-    """At most 20,000 rows as an Arrow stream, those of lowest hash of their content, in the order of time."""
+def stored_rows(
+    frame: pd.DataFrame, layout: Layout, event_time: NDArray[np.int64] | None, label: str | None
+) -> tuple[bytes, NDArray[np.uint64]]:
+    """At most 20,000 rows as an Arrow stream, those of lowest hash, in the order of time; and every row's hash.
+
+    A row's hash is that of its content, and for equal rows of their number.
+    """
     stored: dict[str, pa.Array] = {}
     hashes = np.zeros(len(frame), dtype=np.uint64)
     for column in layout.columns:
         series = frame[column.name]
         if isinstance(column, CategoricalLayout):
-            if column.id_like:
-                continue
             codes, texts = text_codes(series)
-            array = np.array([*texts, None], dtype=object)[codes]
-            stored[column.name] = pa.array(array, type=pa.string())
-            part = pd.util.hash_array(np.where(codes < 0, "", array).astype(object))
+            part = np.append(text_hashes(texts), np.uint64(0))[codes]
+            if not column.id_like:
+                stored[column.name] = pa.array(np.array([*texts, None], dtype=object)[codes], type=pa.string())
         else:
             array = pd.to_numeric(series, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
             stored[column.name] = pa.array(array)
-            part = pd.util.hash_array(array)
-        hashes = (hashes ^ part) * np.uint64(0x9E3779B97F4A7C15)
+            part = (array + 0.0).view(np.uint64)
+        hashes = _mix(hashes, part)
     if event_time is not None:
         stored[EVENT_TIME] = pa.array(event_time)
-        hashes = (hashes ^ event_time.astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+        hashes = _mix(hashes, event_time.astype(np.uint64))
     if label is not None:
-        stored[LABEL] = _label_array(frame[label])
+        stored[LABEL], part = _label_array(frame[label])
+        hashes = _mix(hashes, part)
     # Equal rows must not all be in or all out: each one after the first is hashed with its number.
     again = pd.Series(hashes).groupby(hashes).cumcount().to_numpy().astype(np.uint64)
-    hashes = pd.util.hash_array(hashes + again)
+    hashes = _mix(_mix(hashes, again), again)
     times = np.zeros(len(frame)) if event_time is None else event_time
     keep = np.argsort(hashes, kind="stable")[:STORED_ROWS]
     keep = keep[np.lexsort((hashes[keep], times[keep]))]
     table = pa.table(stored).take(pa.array(keep))
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
         writer.write_table(table)
-    return bytes(sink.getvalue().to_pybytes())
+    return bytes(sink.getvalue().to_pybytes()), hashes
 
 
-def _label_array(series: pd.Series) -> pa.Array:
+def _label_array(series: pd.Series) -> tuple[pa.Array, NDArray[np.uint64]]:
     if pd.api.types.is_numeric_dtype(series.dtype) and not pd.api.types.is_bool_dtype(series.dtype):
-        return pa.array(series.to_numpy(dtype=np.float64, na_value=np.nan))
+        numbers = series.to_numpy(dtype=np.float64, na_value=np.nan)
+        return pa.array(numbers), (numbers + 0.0).view(np.uint64)
     codes, texts = text_codes(series)
-    return pa.array(np.array([*texts, None], dtype=object)[codes], type=pa.string())
+    array = pa.array(np.array([*texts, None], dtype=object)[codes], type=pa.string())
+    return array, np.append(text_hashes(texts), np.uint64(0))[codes]
+
+
+def _mix(hashes: NDArray[np.uint64], part: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The finalizer of MurmurHash3 (Appleby) over both."""
+    mixed = (hashes ^ part) * np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
+    return np.asarray(mixed ^ (mixed >> np.uint64(33)))
 
 
 def plain_values(series: pd.Series) -> NDArray[Any]:

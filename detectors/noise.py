@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -13,7 +13,7 @@ from scipy.special import stdtr
 
 from detectors import drivers
 from detectors.coordinates import SHARES, Coordinate, Kind, Values, share
-from detectors.distances import auto_distance, coarse_positions, differing, total_variation, wasserstein
+from detectors.distances import auto_distance, differing, total_variation, wasserstein
 from detectors.instants import Micros
 from detectors.layout import CategoricalLayout, NumericLayout
 from detectors.own_windows import distance_floors
@@ -33,18 +33,63 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class CoordinateResult:
-    """The test of one column in one window.
+class Movement:
+    """What moved most, in words, and what a person compares: means of a numeric column, shares (0..1) otherwise."""
 
-    `driver` says in words what moved most, `t` by how many standard errors. `usual` and `current` are what a person
-    compares: means of a numeric column, shares (0..1) otherwise.
-    """
-
-    p_value: float
-    t: float
     driver: str
     usual: float
     current: float
+
+
+class CoordinateResult:
+    """The test of one column in one window: its p-value, and `t`, by how many standard errors it moved most.
+
+    `driver`, `usual` and `current` are worked out when asked for: of hundreds of results few are ever shown.
+    """
+
+    def __init__(self, p_value: float, t: float, describe: Callable[[], Movement]) -> None:
+        self.p_value = p_value
+        self.t = t
+        self._describe = describe
+
+    @cached_property
+    def movement(self) -> Movement:
+        """What moved most."""
+        return self._describe()
+
+    @property
+    def driver(self) -> str:
+        """What moved most, in words: "carrier = UA: 17 → 32 %"."""
+        return self.movement.driver
+
+    @property
+    def usual(self) -> float:
+        """The reference's mean (numeric), or the usual share."""
+        return self.movement.usual
+
+    @property
+    def current(self) -> float:
+        """The window's mean (numeric), or its share."""
+        return self.movement.current
+
+    def __repr__(self) -> str:
+        return f"CoordinateResult(p_value={self.p_value!r}, t={self.t!r}, driver={self.driver!r})"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Scores:
+    """All coordinates of one window or segment; for each column's test its p-value and the coordinate that moved most."""
+
+    y: NDArray[np.float64]
+    n: NDArray[np.float64]
+    base: NDArray[np.float64]
+    t: NDArray[np.float64]
+    p: NDArray[np.float64]
+    column_p: NDArray[np.float64]
+    driver: NDArray[np.int64]
+
+    def row(self, index: int) -> _Scores:
+        return _Scores(*(getattr(self, name)[index] for name in self.__slots__))
 
 
 class Noise:
@@ -141,7 +186,10 @@ class WindowTest:
 
     def distance(self, column: str, segment: SegmentKey | None = None) -> float:
         """The `auto` value: see `auto_distance`."""
-        return auto_distance(self._reference.profile, self._profile, column, segment)
+        positions = None
+        if segment is not None and isinstance(self._reference.layout.column(column), NumericLayout):
+            positions = self._reference.coarse_positions(column)
+        return auto_distance(self._reference.profile, self._profile, column, segment, positions)
 
     def drift(self, column: str, segment: SegmentKey | None = None) -> CoordinateResult | None:
         """The column's drift test, in one segment or in all rows.
@@ -154,30 +202,37 @@ class WindowTest:
             return None
         if at.constant:
             return self._constant(at, segment)
-        group = self._coordinates.tests.get(column)
-        if group is None:
+        test = self._coordinates.order.get(column)
+        if test is None:
             return None
-        values, base, t, p = self._tests(segment)
-        if np.isnan(t[group]).all():
+        scores = self._scores(segment)
+        p_value = float(scores.column_p[test])
+        if np.isnan(p_value):
             return None
-        place = group.start + int(np.nanargmax(np.abs(t[group])))
-        p_value = min(1.0, (group.stop - group.start) * float(np.nanmin(p[group])))
+        place = int(scores.driver[test])
         if self._noise.m == 0:
             p_value = self._chance(at, segment)
-        return self._result(place, float(values.y[place]), float(base[place]), float(t[place]), p_value, segment)
+        y, base = float(scores.y[place]), float(scores.base[place])
+        return CoordinateResult(p_value, float(scores.t[place]), lambda: self._movement(place, y, base, segment))
 
     def share(self, column: str, kind: Kind, segment: SegmentKey | None = None) -> CoordinateResult | None:
         """The test of a share that every column has (`SHARES`): missing, non-finite, mistyped, out of range.
 
         None where the window has no row to take the share of.
         """
-        values, base, t, p = self._tests(segment)
+        scores = self._scores(segment)
         place = self._coordinates.shares[column] + SHARES.index(kind)
-        if np.isnan(t[place]):
+        n, t = float(scores.n[place]), float(scores.t[place])
+        if np.isnan(t):
             return None
-        n = float(values.n[place])
+        # Two cells, so two coordinates that mirror each other.
+        p_value = min(1.0, 2 * float(scores.p[place]))
+        base = float(scores.base[place])
+        return CoordinateResult(p_value, t, lambda: self._share_movement(column, kind, segment, base, n))
+
+    def _share_movement(self, column: str, kind: Kind, segment: SegmentKey | None, base: float, n: float) -> Movement:
         # Without the 0.375 that the coordinate holds for n rows.
-        before = float(np.clip((share(base[place]) * (n + 0.75) - 0.375) / n, 0.0, 1.0))
+        before = float(np.clip((share(base) * (n + 0.75) - 0.375) / n, 0.0, 1.0))
         at = self._profile.layout.column(column)
         if kind is Kind.OUT_OF_RANGE:
             counts = self._profile.counts(column, segment)
@@ -189,10 +244,7 @@ class WindowTest:
                 Kind.MISTYPED: self._profile.mistyped,
             }[kind](column, segment)
         after = hit / n
-        # Two cells, so two coordinates that mirror each other.
-        p_value = min(1.0, 2 * float(p[place]))
-        driver = drivers.share_phrase(column, kind, before, after)
-        return CoordinateResult(p_value, float(t[place]), driver, before, after)
+        return Movement(drivers.share_phrase(column, kind, before, after), before, after)
 
     def unseen(self, column: str) -> CoordinateResult:
         """The test of a categorical column's unseen values; `usual` and `current` are shares of its values."""
@@ -203,55 +255,54 @@ class WindowTest:
         names = list(self._profile.unseen(column).kept)[:3]
         driver = f"{column} unseen: {drivers.percentages(before, after)}" + (f" ({', '.join(names)})" if names else "")
         p_value = usual.at_least(found) if found else 1.0
-        return CoordinateResult(p_value, 0.0, driver, before, after)
+        return CoordinateResult(p_value, 0.0, lambda: Movement(driver, before, after))
 
     @cached_property
-    def _total(self) -> tuple[Values, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    def _total(self) -> _Scores:
         variation, beta = self._noise.variation, self._coordinates.beta
         values = self._coordinates.of(self._profile)
-        whole = self._base
-        if variation.m == 0:
-            base = whole.y
-            with np.errstate(divide="ignore", invalid="ignore"):
-                spread = beta / values.n + beta / whole.n
-        else:
-            base = variation.expected(self._start)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                spread = (variation.tau2 + beta / values.n) * (1 + 1 / (variation.nu + 1))
-        return values, base, *self._p_values(values.y - base, spread)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if variation.m == 0:
+                whole = self._coordinates.of(self._reference.profile)
+                return self._scored(values, whole.y, beta / values.n + beta / whole.n)
+            spread = (variation.tau2 + beta / values.n) * (1 + 1 / (variation.nu + 1))
+            return self._scored(values, variation.expected(self._start), spread)
 
     @cached_property
-    def _segments(self) -> tuple[Values, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    def _segments(self) -> _Scores:
         """As `_total`, one row a segment: the model's tau2 and slot, but the segment's own mean and its error."""
         variation, beta = self._noise.variation, self._coordinates.beta
         values = self._coordinates.of_segments(self._profile)
-        own = self._coordinates.of_segments(self._reference.profile)
+        own = self._reference.segment_values
         base = own.y
         if variation.m and len(variation.slots) > 1:
             base = base + variation.expected(self._start) - variation.mean
         with np.errstate(divide="ignore", invalid="ignore"):
             spread = variation.tau2 * (1 + 1 / (variation.nu + 1)) + beta / values.n + beta / own.n
-        return values, base, *self._p_values(values.y - base, spread)
+            return self._scored(values, base, spread)
 
-    @cached_property
-    def _base(self) -> Values:
-        return self._coordinates.of(self._reference.profile)
+    def _scored(self, values: Values, base: NDArray[np.float64], spread: NDArray[np.float64]) -> _Scores:
+        t = (values.y - base) / np.sqrt(spread)
+        size = np.abs(t)
+        p = 2 * stdtr(self._noise.variation.nu + PRIOR, -size)
+        # NaN: no value in the window or in the reference, so no test.
+        size = np.where(np.isnan(size), -1.0, size)
+        column_p, driver = [], []
+        for group in self._coordinates.tests.values():
+            low = np.min(np.where(np.isnan(p[..., group]), np.inf, p[..., group]), axis=-1)
+            column_p.append(np.where(np.isinf(low), np.nan, np.minimum(1.0, (group.stop - group.start) * low)))
+            driver.append(group.start + np.argmax(size[..., group], axis=-1))
+        shape = (*t.shape[:-1], len(driver))
+        columns = (
+            np.moveaxis(np.array(column_p), 0, -1).reshape(shape),
+            np.moveaxis(np.array(driver), 0, -1).reshape(shape),
+        )
+        return _Scores(values.y, values.n, np.broadcast_to(base, t.shape), t, p, *columns)
 
-    def _p_values(
-        self, difference: NDArray[np.float64], spread: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            t = difference / np.sqrt(spread)
-        return t, 2 * stdtr(self._noise.variation.nu + PRIOR, -np.abs(t))
-
-    def _tests(
-        self, segment: SegmentKey | None
-    ) -> tuple[Values, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    def _scores(self, segment: SegmentKey | None) -> _Scores:
         if segment is None:
             return self._total
-        values, base, t, p = self._segments
-        row = self._reference.layout.segment_starts[segment[0]] + segment[1]
-        return Values(values.y[row], values.n[row]), base[row], t[row], p[row]
+        return self._segments.row(self._reference.layout.segment_starts[segment[0]] + segment[1])
 
     def _constant(self, at: NumericLayout | CategoricalLayout, segment: SegmentKey | None) -> CoordinateResult | None:
         before, after = self._reference.profile.counts(at.name), self._profile.counts(at.name)
@@ -264,13 +315,14 @@ class WindowTest:
         cell = int(np.argmax(self._reference.profile.counts(at.name)))
         value = at.vocabulary[cell] if isinstance(at, CategoricalLayout) else drivers.number(float(at.positions[cell]))
         p_value = 0.0 if other > 0 else 1.0
-        return CoordinateResult(p_value, 0.0, drivers.constant_phrase(at.name, value, other), 0.0, other)
+        phrase = drivers.constant_phrase(at.name, value, other)
+        return CoordinateResult(p_value, 0.0, lambda: Movement(phrase, 0.0, other))
 
     def _chance(self, at: NumericLayout | CategoricalLayout, segment: SegmentKey | None) -> float:
         reference = self._reference.profile
         counts = reference.counts(at.name, coarse=True)
         if isinstance(at, NumericLayout):
-            positions = coarse_positions(at, reference.counts(at.name))
+            positions = self._reference.coarse_positions(at.name)
             sigma = at.sigma
             statistic = lambda draws: wasserstein(counts, draws, positions) / sigma  # noqa: E731
         else:
@@ -287,18 +339,14 @@ class WindowTest:
             key=f"{self._reference.layout.hash}/{at.name}/auto",
         )
 
-    def _result(
-        self, place: int, y: float, base: float, t: float, p_value: float, segment: SegmentKey | None
-    ) -> CoordinateResult:
+    def _movement(self, place: int, y: float, base: float, segment: SegmentKey | None) -> Movement:
         coordinate = self._coordinates.items[place]
         at = self._reference.layout.column(coordinate.column)
         if isinstance(at, NumericLayout):
             usual, current = (self._mean(profile, at, segment) for profile in (self._reference.profile, self._profile))
-            driver = self._numeric_driver(coordinate, at, y, base, (usual, current), segment)
-        else:
-            usual, current = float(share(base)), float(share(y))
-            driver = drivers.category_phrase(at, coordinate.kind, coordinate.index, usual, current)
-        return CoordinateResult(p_value, t, driver, usual, current)
+            return Movement(self._numeric_driver(coordinate, at, y, base, (usual, current), segment), usual, current)
+        usual, current = float(share(base)), float(share(y))
+        return Movement(drivers.category_phrase(at, coordinate.kind, coordinate.index, usual, current), usual, current)
 
     def _numeric_driver(
         self,
@@ -326,17 +374,13 @@ class WindowTest:
         counts = profile.counts(at.name, segment)
         if not counts.any():
             return float("nan")
-        return float(np.average(coarse_positions(at, self._reference.profile.counts(at.name)), weights=counts))
+        return float(np.average(self._reference.coarse_positions(at.name), weights=counts))
 
     def _quantiles(
         self, profile: Profile, at: NumericLayout, segment: SegmentKey | None, levels: tuple[float, ...]
     ) -> list[float]:
         counts = profile.counts(at.name, segment)
-        positions = (
-            profile.positions(at.name)
-            if segment is None
-            else coarse_positions(at, self._reference.profile.counts(at.name))
-        )
+        positions = profile.positions(at.name) if segment is None else self._reference.coarse_positions(at.name)
         reached = np.cumsum(counts)
         places = np.searchsorted(reached, np.array(levels) * reached[-1])
         return [float(value) for value in positions[np.minimum(places, len(positions) - 1)]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 import numpy as np
@@ -239,9 +240,13 @@ class Profile:
             keys.append((segmentation, place - starts[segmentation]))
         return keys
 
+    @cached_property
+    def _dense(self) -> NDArray[np.int64]:
+        return self.cells.dense(0, self.layout.cells)
+
     def _slice(self, at: NumericLayout | CategoricalLayout, segment: SegmentKey | None) -> NDArray[np.int64]:
         if segment is None:
-            return self.cells.dense(at.start, at.width)
+            return self._dense[at.start : at.start + at.width].copy()
         return self.segment_cells.dense(self._segment_start(segment) + at.coarse_start, at.coarse_width)
 
     def _segment_start(self, segment: SegmentKey) -> int:

@@ -13,11 +13,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from detectors.columns import PREDICTION, SCORE, Column, ColumnType, Role
-from detectors.coordinates import Coordinates
+from detectors.coordinates import Coordinates, Values
+from detectors.distances import coarse_positions
 from detectors.errors import CorruptBlob, EmptyReference, MissingColumn, UnusableColumn, UnusableEventTime
 from detectors.frames import encode_frame, event_times, plain_values, read_stored_rows, stored_rows
 from detectors.instants import Micros
-from detectors.layout import Layout, build_layout
+from detectors.layout import Layout, NumericLayout, build_layout
 from detectors.own_windows import distance_floors, new_values, own_windows, spread, vector_of, window_numbers
 from detectors.packing import pack, unpack
 from detectors.profile import Profile
@@ -32,6 +33,7 @@ PROFILED_WINDOWS = 60
 UNSEEN_LIMIT = 0.05
 """A categorical column of which ordinary windows bring more new values than this share is id-like."""
 _KIND = b"R\x01"
+_VERSION = 1
 _TASKS_WITH_LABELS = frozenset({"regression", "binary_classification"})
 
 
@@ -97,6 +99,25 @@ class Reference:
     def coordinates(self) -> Coordinates:
         """The coordinates that windows are tested in."""
         return Coordinates(self.layout, self.profile)
+
+    @cached_property
+    def segment_values(self) -> Values:
+        """The coordinates of every segment of the reference."""
+        return self.coordinates.of_segments(self.profile)
+
+    def coarse_positions(self, column: str) -> NDArray[np.float64]:
+        """The coarse cell positions of a numeric column, as `coarse_positions` of this reference's counts."""
+        found = self._coarse_positions.get(column)
+        if found is None:
+            at = self.layout.column(column)
+            if not isinstance(at, NumericLayout):
+                raise TypeError(f"column {column!r} is {at.type}: its cells have no positions")
+            found = self._coarse_positions[column] = coarse_positions(at, self.profile.counts(column))
+        return found
+
+    @cached_property
+    def _coarse_positions(self) -> dict[str, NDArray[np.float64]]:
+        return {}
 
     def noise_floor(self, method: str, column: str, measure: Callable[[Profile], float]) -> float | None:
         """The 95th percentile of a method's value over the reference's own windows; None without windows.
@@ -201,15 +222,16 @@ def build_reference(
     coordinates = Coordinates(layout, profile)
     vectors, profiles = own_windows(rows, encoder, profile, coordinates, number, window.size, unseen)
     variation = Variation.of(vectors, coordinates.beta, list(coordinates.tests.values()), window.size)
+    stored, row_hashes = stored_rows(frame, layout, event_time, label)
     blobs = (
-        stored_rows(frame, layout, event_time, label),
+        stored,
         msgspec.msgpack.encode([vector.to_bytes() for vector in vectors]),
         msgspec.msgpack.encode([part.to_bytes() for part in spread(profiles, PROFILED_WINDOWS)]),
         variation.to_bytes(),
         distance_floors(vectors, len(layout.columns)).astype("<f8").tobytes(),
     )
-    built = Reference(
-        hash="",
+    return Reference(
+        hash=_hash(layout, window, task, positive_label, row_hashes),
         layout=layout,
         profile=profile,
         columns=tuple(columns),
@@ -221,10 +243,13 @@ def build_reference(
         quality=_quality(frame, label, task, positive_label, number),
         _blobs=blobs,
     )
-    digest = sha256(built._head)
-    for part in (layout.hash.encode(), profile.to_bytes(), *blobs):
-        digest.update(sha256(part).digest())
-    return replace(built, hash=digest.hexdigest())
+
+
+def _hash(layout: Layout, window: WindowLength, task: str, positive_label: str, row_hashes: NDArray[np.uint64]) -> str:
+    """A function of what went in: the same with another version of a compressor, and in any order of rows."""
+    digest = sha256(msgspec.msgpack.encode([_VERSION, layout.hash, window, task, positive_label]))
+    digest.update(np.sort(row_hashes).astype("<u8").tobytes())
+    return digest.hexdigest()
 
 
 def _check(

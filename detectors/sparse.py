@@ -55,7 +55,8 @@ class Counts:
 
     def dense(self, start: int, width: int) -> NDArray[np.int64]:
         """The cells start .. start + width - 1 as a dense vector."""
-        low, high = np.searchsorted(self.index, [start, start + width])
+        # In the index's own type: otherwise the whole index would be converted first.
+        low, high = self.index.searchsorted(np.array([start, start + width], dtype=np.uint32))
         out = np.zeros(width, dtype=np.int64)
         out[self.index[low:high].astype(np.int64) - start] = self.count[low:high]
         return out
