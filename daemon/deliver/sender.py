@@ -229,7 +229,7 @@ class Sender:
                 raise Refused(f"{claimed.receiver} is no longer configured; its messages wait.")
             incident = Incident.from_bytes(stored.summary)
             view = IncidentView.of(incident, self._settings, receiver.mention())
-            receiver.deliver(Delivery(claimed, view, receipts, self._saver(claimed), self._pacer(claimed, receiver)))
+            receiver.deliver(Delivery(claimed, view, receipts, self._saver(claimed), self._pacer(receiver)))
         except DeliveryError as error:
             return self._put_off(claimed, error)
         except (msgspec.DecodeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -252,7 +252,7 @@ class Sender:
 
         return save
 
-    def _pacer(self, claimed: Claimed, receiver: Receiver) -> Callable[[], None]:
+    def _pacer(self, receiver: Receiver) -> Callable[[], None]:
         def pace() -> None:
             wait = self._limiter.take(receiver.place, receiver.interval, self._clock())
             if wait > 0:

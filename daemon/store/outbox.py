@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, Subquery, func, select, update
 
 from daemon.store import dialect
 from daemon.store.errors import LeaseLost
@@ -104,20 +104,24 @@ def put(conn: Connection, outgoing: Outgoing, now: Micros) -> None:
     conn.execute(dialect.insert(conn, outbox).values(row).on_conflict_do_nothing(index_elements=["idempotency_key"]))
 
 
-def claim(conn: Connection, now: Micros, lease: Micros, *, exclude: Collection[str] = ()) -> Claimed | None:
-    """The oldest row that may be sent now, with a lease on it; None when there is none.
-
-    `exclude` names receivers that must not be sent to yet (a limiter, an outage).
-    """
-    first = (
+def _lowest_of_each_lane() -> Subquery:
+    return (
         select(func.min(outbox.c.id).label("id"))
         .where(outbox.c.state == WAITING)
         .group_by(outbox.c.receiver, outbox.c.subject)
         .subquery()
     )
+
+
+def claim(conn: Connection, now: Micros, lease: Micros, *, exclude: Collection[str] = ()) -> Claimed | None:
+    """The oldest row that may be sent now, with a lease on it; None when there is none.
+
+    `exclude` names receivers that must not be sent to yet (a limiter, an outage).
+    """
+    lowest = _lowest_of_each_lane()
     query = (
         select(outbox.c.id)
-        .join(first, first.c.id == outbox.c.id)
+        .join(lowest, lowest.c.id == outbox.c.id)
         .where(outbox.c.not_before <= now, func.coalesce(outbox.c.lease_until, now) <= now)
         .order_by(outbox.c.id)
         .limit(1)
@@ -205,23 +209,21 @@ def receipts(conn: Connection, receiver: str, subject: str) -> dict[str, Receipt
 
 
 def next_instant(conn: Connection) -> Micros | None:
-    """The earliest instant at which a waiting row may be claimed, or None when none waits."""
-    query = select(func.min(func.coalesce(outbox.c.lease_until, outbox.c.not_before))).where(outbox.c.state == WAITING)
+    """The earliest instant at which a row may be claimed, or None when none waits."""
+    lowest = _lowest_of_each_lane()
+    query = select(func.min(func.coalesce(outbox.c.lease_until, outbox.c.not_before))).join(
+        lowest, lowest.c.id == outbox.c.id
+    )
     return conn.execute(query).scalar()
 
 
 def heads(conn: Connection) -> list[Head]:
     """Every lane's lowest undelivered row, oldest first: what a sender can choose from."""
-    first = (
-        select(func.min(outbox.c.id).label("id"))
-        .where(outbox.c.state == WAITING)
-        .group_by(outbox.c.receiver, outbox.c.subject)
-        .subquery()
-    )
+    lowest = _lowest_of_each_lane()
     ready_at = func.coalesce(outbox.c.lease_until, outbox.c.not_before)
     query = (
         select(outbox.c.id, outbox.c.receiver, outbox.c.subject, ready_at)
-        .join(first, first.c.id == outbox.c.id)
+        .join(lowest, lowest.c.id == outbox.c.id)
         .order_by(outbox.c.id)
     )
     return [Head(*row) for row in conn.execute(query)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,10 @@ from daemon.incidents.grouping import ChangeKind
 from daemon.incidents.incident import State
 from daemon.store.outbox import Receipt
 from detectors.instants import MINUTE, Micros
+
+# The client reports each failure as an error of its own; the sender says it once, in words.
+_quiet = logging.getLogger(f"{__name__}.client")
+_quiet.setLevel(logging.CRITICAL)
 
 TIMEOUT_SECONDS = 10
 EVENT_TYPE = "driftd"
@@ -275,6 +280,7 @@ def client(settings: Settings) -> WebClient:
         base_url=settings.slack.api_url.rstrip("/") + "/",
         timeout=TIMEOUT_SECONDS,
         retry_handlers=[],
+        logger=_quiet,
     )
 
 
