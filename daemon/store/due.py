@@ -103,7 +103,8 @@ def due_quality(
     """The windows whose labels are mature, by coverage or by age, and that are new or need a revision, in order.
 
     `watermark` is that of the predictions: a window is whole before it is judged. `label_now` is wall clock, or under
-    `clock: event` the labels' effective watermark; None leaves only coverage. `coverage` is a share in 0..1.
+    `clock: event` the labels' effective watermark; None leaves only coverage. `coverage` is a share in 0..1. Takes a
+    microsecond or two for each waiting prediction of the windows that may be due: ask once a checkpoint at most.
     """
     model_id = names.number(conn, model)
     if watermark is None or model_id is None:
@@ -112,29 +113,33 @@ def due_quality(
     query = select(label_panes.c.pane_start, label_panes.c.kept).where(label_panes.c.model_id == model_id)
     expected = {start: int(count) for start, count in conn.execute(query) if count}
     done = _evaluated(conn, model, "quality", size, every)
-    due = []
+    age = -1 if label_now is None else label_now
+    candidates = []
     for end, count in window_sums(expected, size, every):
         if end > watermark or (kept_from is not None and end - size < kept_from) or end <= done.other_geometry_until:
             continue
         before = done.latest.get(end)
-        old = label_now is not None and label_now >= end + at_most
-        age = -1 if label_now is None else label_now
         closes = (end + at_most, end + at_most + allowed_lateness)
-        if before is not None and not _may_revise(before, age, now, every, closes, flush):
-            continue
-        found = label_join.coverage(conn, model, end - size, end)
+        if before is None or _may_revise(before, age, now, every, closes, flush):
+            candidates.append((end, count, before, closes))
+    if not candidates:
+        return []
+    # Counting the labelled is the dear part: once for all the windows that may be due, by pane.
+    labelled = label_join.coverage_by_pane(conn, model, candidates[0][0] - size, candidates[-1][0])
+    joined = dict(window_sums({pane: one.joined for pane, one in labelled.items()}, size, every))
+    fingerprints = dict(window_sums({pane: one.fingerprint for pane, one in labelled.items()}, size, every))
+    due = []
+    for end, count, before, closes in candidates:
+        found, fingerprint = joined.get(end, 0), fingerprints.get(end, 0)
         if before is None:
-            wanted = old or found.joined >= coverage * count
+            wanted = found >= coverage * count or age >= closes[0]
         else:
-            wanted = is_due(before, found.joined, found.fingerprint, age, now, every, closes, flush)
+            wanted = is_due(before, found, fingerprint, age, now, every, closes, flush)
         if wanted:
             revision = 0 if before is None else before.revision + 1
             closed = age >= closes[-1]
-            due.append(
-                DueWindow(
-                    model, "quality", end - size, end, revision, found.joined, count, found.fingerprint, age, closed
-                )
-            )
+            window = DueWindow(model, "quality", end - size, end, revision, found, count, fingerprint, age, closed)
+            due.append(window)
     return due
 
 

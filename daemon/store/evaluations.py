@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from daemon.store import labels
 from daemon.store.errors import AlreadyEvaluated
 from daemon.store.schema import evaluations, findings
+from daemon.store.watermarks import advance_watermark
 from detectors.findings import Finding
 from detectors.instants import Micros
 
@@ -92,7 +93,7 @@ _OF_FINDING = ResultRow.__match_args__[9:]
 def record(conn: Connection, evaluation: Evaluation, judged: Sequence[Judged]) -> int:
     """Record an evaluation with its findings, in the transaction that applies them to the incidents; returns its id.
 
-    Recording a quality evaluation counts its labels as joined.
+    Recording a drift evaluation remembers how far the watermark had come; a quality one counts its labels as joined.
 
     Raises:
         AlreadyEvaluated: this revision has been recorded; the caller's transaction must be given up as a whole.
@@ -109,7 +110,9 @@ def record(conn: Connection, evaluation: Evaluation, judged: Sequence[Judged]) -
     rows = [_row(number, place, one) for place, one in enumerate(judged)]
     if rows:
         conn.execute(insert(findings), rows)
-    if evaluation.kind == "quality":
+    if evaluation.kind == "drift":
+        advance_watermark(conn, evaluation.model, evaluation.watermark)
+    elif evaluation.kind == "quality":
         labels.mark_joined(conn, evaluation.model, evaluation.window_start, evaluation.window_end)
     return number
 

@@ -425,18 +425,34 @@ def joined(conn: Connection, model: str, start: Micros, end: Micros) -> Joined:
 
 
 def coverage(conn: Connection, model: str, start: Micros, end: Micros) -> Coverage:
-    """How many kept predictions of the panes that begin in [start, end) have their label; the panes are joined."""
+    """How many kept predictions of the panes that begin in [start, end) have their label."""
+    panes = coverage_by_pane(conn, model, start, end).values()
+    return Coverage(
+        sum(pane.predictions for pane in panes),
+        sum(pane.joined for pane in panes),
+        sum(pane.fingerprint for pane in panes),
+    )
+
+
+def coverage_by_pane(conn: Connection, model: str, start: Micros, end: Micros) -> dict[Micros, Coverage]:
+    """The coverage of each pane that begins in [start, end): one pass where windows overlap."""
     model_id = names.number(conn, model)
     if model_id is None:
-        return Coverage(0, 0, 0)
-    expected = conn.execute(
-        select(func.coalesce(func.sum(label_panes.c.kept), 0)).where(
-            label_panes.c.model_id == model_id, label_panes.c.pane_start >= start, label_panes.c.pane_start < end
-        )
-    ).scalar_one()
-    query = select(func.count(), _FINGERPRINT).select_from(predictions).join(labels, _SAME_ID)
-    count, fingerprint = conn.execute(query.where(_of_window(model_id, start, end))).one()
-    return Coverage(int(expected), count, int(fingerprint))
+        return {}
+    kept = select(label_panes.c.pane_start, label_panes.c.kept).where(
+        label_panes.c.model_id == model_id, label_panes.c.pane_start >= start, label_panes.c.pane_start < end
+    )
+    found = {pane: Coverage(count, 0, 0) for pane, count in conn.execute(kept) if count}
+    query = (
+        select(predictions.c.pane_start, func.count(), _FINGERPRINT)
+        .select_from(predictions)
+        .join(labels, _SAME_ID)
+        .where(_of_window(model_id, start, end))
+        .group_by(predictions.c.pane_start)
+    )
+    for pane, count, fingerprint in conn.execute(query):
+        found[pane] = Coverage(found[pane].predictions, count, int(fingerprint))
+    return found
 
 
 def mark_joined(conn: Connection, model: str, start: Micros, end: Micros) -> int:

@@ -23,6 +23,7 @@ class Store:
         self._writer = writer
         self._lock = lock
         self._writing = threading.Lock()
+        self._written_by: int | None = None
 
     @classmethod
     def open(cls, path: Path, *, writer: bool, holder: str = "") -> Store:
@@ -64,15 +65,23 @@ class Store:
     def write(self) -> Iterator[Connection]:
         """A transaction of the one writer: committed at the end of the block, rolled back on any exception.
 
-        Keep it short, and never call it inside itself: intake's checkpoint waits for it.
+        Keep it short: intake's checkpoint waits for it.
 
         Raises:
             StoreUnavailable: the disk is full, the file locked or broken; nothing was changed.
+            StoreError: the store is open for reading only, or this thread is in such a block already.
         """
         if self._writer is None:
             raise StoreError(f"The store {self.path} is open for reading only.")
-        with self._writing, translated(self.path), self._writer.connect() as conn, conn.begin():
-            yield conn
+        if self._written_by == threading.get_ident():
+            raise StoreError("A write block inside a write block would wait for itself: pass the connection on.")
+        with self._writing:
+            self._written_by = threading.get_ident()
+            try:
+                with translated(self.path), self._writer.connect() as conn, conn.begin():
+                    yield conn
+            finally:
+                self._written_by = None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, create_engine, select
+from sqlalchemy import Connection, Engine, create_engine, select
+from sqlalchemy.pool import StaticPool
 
 from daemon.store import books, labels
 from daemon.store.schema import metadata
@@ -168,11 +171,11 @@ def test_a_pane_keeps_the_lowest_hashes_when_it_brings_too_many(conn: Connection
     order=st.randoms(use_true_random=False),
 )
 @settings(max_examples=40, deadline=None)
-def test_what_is_kept_depends_on_the_rows_and_not_on_their_order(ids, cuts, order) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_kept_depends_on_the_rows_and_not_on_their_order(engine, ids, cuts, order) -> None:  # type: ignore[no-untyped-def]
     rows = [Prediction(number, 1, place) for place, number in enumerate(ids)]
 
     def kept(batches: list[list[Prediction]]) -> tuple[set[int], int]:
-        with memory() as conn:
+        with rolled_back(engine) as conn:
             for batch in batches:
                 predict(conn, *batch, limit=8)
             assert books.check(conn) == []
@@ -181,7 +184,7 @@ def test_what_is_kept_depends_on_the_rows_and_not_on_their_order(ids, cuts, orde
 
     shuffled = order.sample(rows, len(rows))
     edges = [0, *sorted(cuts), len(rows)]
-    batches = [shuffled[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    batches = [shuffled[a:b] for a, b in pairwise(edges)]
     assert kept(batches) == kept([rows])
     assert len(kept([rows])[0]) <= 8
 
@@ -277,18 +280,21 @@ def test_an_empty_batch_is_nothing(conn: Connection) -> None:
     assert books.books(conn) == {}
 
 
-class memory:  # noqa: N801
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
     """A store's tables in memory, for many short examples."""
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    metadata.create_all(engine)
+    yield engine
+    engine.dispose()
 
-    def __enter__(self) -> Connection:
-        self.engine = create_engine("sqlite://")
-        metadata.create_all(self.engine)
-        self.connection = self.engine.connect()
-        return self.connection
 
-    def __exit__(self, *_: object) -> None:
-        self.connection.close()
-        self.engine.dispose()
+@contextmanager
+def rolled_back(engine: Engine) -> Iterator[Connection]:
+    """The empty tables, and empty again afterwards."""
+    with engine.connect() as conn, conn.begin() as transaction:
+        yield conn
+        transaction.rollback()
 
 
 @dataclass
@@ -327,10 +333,10 @@ STEP = st.one_of(
 
 @given(steps=st.lists(STEP, max_size=12))
 @settings(max_examples=150, deadline=None)
-def test_any_order_of_events_joins_like_the_plain_rules(steps) -> None:  # type: ignore[no-untyped-def]
+def test_any_order_of_events_joins_like_the_plain_rules(engine, steps) -> None:  # type: ignore[no-untyped-def]
     plain = PlainJoin()
     seen: set[tuple[str, int]] = set()
-    with memory() as conn:
+    with rolled_back(engine) as conn:
         for kind, what in steps:
             if kind == "evaluate":
                 labels.mark_joined(conn, "m", what * HOUR, (what + 1) * HOUR)

@@ -183,6 +183,15 @@ def test_an_exception_in_the_block_changes_nothing(store: Store) -> None:
         assert status.load_notes(conn) == []
 
 
+def test_a_write_inside_a_write_is_refused_and_not_waited_for(store: Store) -> None:
+    with store.write() as conn:
+        with pytest.raises(StoreError, match="inside a write block"), store.write():
+            pass
+        status.set_note(conn, "a", "b", 1)
+    with store.write() as conn:
+        assert len(status.load_notes(conn)) == 1
+
+
 def test_writers_of_many_threads_take_turns(store: Store) -> None:
     def add() -> None:
         for _ in range(20):
