@@ -44,7 +44,7 @@ class Decoded:
 
 
 class Decoder(Protocol):
-    """Decodes batches by one plan. It may learn from what it sees, but what becomes of a message never depends on it."""
+    """Decodes batches by one plan. It may learn from what it sees; what becomes of a message never depends on that."""
 
     def decode(self, values: Sequence[bytes | None]) -> Decoded:
         """The batch in columns. None and empty values are tombstones: nobody's message, so ignored."""

@@ -24,7 +24,7 @@ from detectors.values import value_text
 
 _NAMED_FIELDS = 100
 _ODD = 64
-"""After so many messages that only hold more than was expected, further keys are skipped and brackets counted instead."""
+"""After so many messages that only hold more than was expected, other keys are skipped and brackets counted."""
 _DISTRUST = 64
 """After so many values of the wrong type a column is decoded untyped, and checked as a whole."""
 

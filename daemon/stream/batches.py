@@ -1,0 +1,280 @@
+"""Counting one batch: records of one partition become rows, labels and dead letters in the buffer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.store.dead_letters import DeadLetter
+from daemon.stream import event_time
+from daemon.stream.buffer import MAX_VERSIONS, OTHER_VERSION, Buffer
+from daemon.stream.flows import ActiveSpec, Flow
+from daemon.stream.formats import Decoded, Rejection
+from daemon.stream.partitions import Cursor, PartitionState
+from detectors.instants import Micros, rfc3339
+from detectors.rows import hash_ids
+from detectors.values import value_text
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of a batch whose event times can be believed, in the order of their offsets."""
+
+    place: NDArray[np.int64]
+    identity: NDArray[np.uint64]
+    ids: Sequence[str]
+    items: NDArray[np.int64] | None
+    times: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    versions: Sequence[Any] | None
+    columns: Mapping[str, Sequence[Any]]
+    mistyped: Mapping[str, NDArray[np.bool_]]
+
+    def take(self, index: NDArray[Any]) -> _Rows:
+        """The rows that an index array picks."""
+        places = index.tolist()
+        return _Rows(
+            place=self.place[index],
+            identity=self.identity[index],
+            ids=[self.ids[i] for i in places],
+            items=None if self.items is None else self.items[index],
+            times=self.times[index],
+            offsets=self.offsets[index],
+            versions=None if self.versions is None else [self.versions[i] for i in places],
+            columns={name: [values[i] for i in places] for name, values in self.columns.items()},
+            mistyped={name: mask[index] for name, mask in self.mistyped.items()},
+        )
+
+
+class Versions:
+    """The versions that each model has shown; those beyond the limit are counted together."""
+
+    def __init__(self, known: Mapping[str, set[str]]) -> None:
+        self._known = {model: set(versions) for model, versions in known.items()}
+
+    def name(self, model: str, value: Any) -> str:
+        """The version that a row is counted under; empty when it has none."""
+        text = "" if value is None else value_text(value)
+        known = self._known.setdefault(model, set())
+        if text not in known:
+            if len(known) >= MAX_VERSIONS:
+                return OTHER_VERSION
+            known.add(text)
+        return text
+
+
+def count_batch(
+    partition: PartitionState, records: Sequence[Any], buffer: Buffer, versions: Versions, now: Micros
+) -> None:
+    """Put records of one partition into the buffer and move every active flow past them.
+
+    Records below a flow's own next offset are not its business any more: another flow had to read them again.
+    """
+    offsets = np.array([record.offset for record in records], dtype=np.int64)
+    record_times = np.array([record.timestamp for record in records], dtype=np.int64) * 1_000
+    for group in _groups(partition.active):
+        start = int(np.searchsorted(offsets, group[0].next_offset))
+        if start == len(records):
+            continue
+        _count_group(partition, group, records[start:], offsets[start:], record_times[start:], buffer, versions, now)
+    if record_times[-1] >= 0:
+        partition.last_record_time = int(record_times[-1])
+    partition.step_over(int(offsets[-1]) + 1)
+
+
+def _groups(cursors: Sequence[Cursor]) -> Iterator[list[Cursor]]:
+    groups: dict[Any, list[Cursor]] = {}
+    for cursor in cursors:
+        groups.setdefault((cursor.flow.group, cursor.next_offset), []).append(cursor)
+    yield from groups.values()
+
+
+def _count_group(
+    partition: PartitionState,
+    cursors: list[Cursor],
+    records: Sequence[Any],
+    offsets: NDArray[np.int64],
+    record_times: NDArray[np.int64],
+    buffer: Buffer,
+    versions: Versions,
+    now: Micros,
+) -> None:
+    flow = cursors[0].flow
+    assert flow.decoder is not None
+    if flow.needles or flow.headers:
+        mine = [i for i, record in enumerate(records) if flow.is_mine(record)]
+        offsets, times, values = offsets[mine], record_times[mine], [records[i].value for i in mine]
+        picked = [records[i] for i in mine]
+    else:
+        times, values, picked = record_times, [record.value for record in records], list(records)
+    decoded = flow.decoder.decode(values)
+    rows, rejected = _believable(flow, decoded, offsets, times)
+    for rejection in rejected:
+        _bury(buffer, cursors, picked[rejection.index], rejection, now)
+    if len(rows.ids):
+        partition.max_event_time = max(partition.max_event_time or event_time.NEVER, int(rows.times.max()))
+    for cursor in cursors:
+        books = buffer.books[cursor.flow.model]
+        books["messages"] += len(records)
+        books["decoded"] += len(rows.ids)
+        books["dead_lettered"] += len(rejected)
+        books["ignored"] += len(records) - len(rows.ids) - len(rejected)
+        if not len(rows.ids):
+            continue
+        if cursor.gap_is_open and cursor.gap_ends is None:
+            cursor.gap_ends = int(rows.times[0])
+        if cursor.flow.role == "labels":
+            _add_labels(cursor, rows, partition.at.partition, buffer)
+        else:
+            buffer.new_fields[cursor.flow.model].update(decoded.new_fields)
+            _add_predictions(cursor, rows, partition, buffer, versions)
+        highest = int(rows.times.max())
+        cursor.max_event_time = highest if cursor.max_event_time is None else max(cursor.max_event_time, highest)
+        last = int(times[rows.place[-1]])
+        cursor.last_record_time = last if last >= 0 else cursor.last_record_time
+
+
+def _believable(
+    flow: Flow, decoded: Decoded, offsets: NDArray[np.int64], record_times: NDArray[np.int64]
+) -> tuple[_Rows, list[Rejection]]:
+    """The rows whose event time can be believed, and every message that is rejected, in order."""
+    rejected = list(decoded.rejected)
+    at = record_times[decoded.index]
+    if decoded.times is None:
+        times = np.where(at >= 0, at, event_time.NEVER)
+    else:
+        times = event_time.read(decoded.times, flow.unit)
+    items = None
+    if decoded.items is not None:
+        items = np.array([0 if item is None else item for item in decoded.items], dtype=np.int64)
+    rows = _Rows(
+        place=decoded.index,
+        identity=hash_ids(decoded.ids, None if items is None else items.tolist()),
+        ids=decoded.ids,
+        items=items,
+        times=times,
+        offsets=offsets[decoded.index],
+        versions=decoded.versions,
+        columns=decoded.columns,
+        mistyped=decoded.mistyped,
+    )
+    wrong = event_time.implausible(times, at)
+    reasons: dict[int, tuple[str, str]] = {}
+    for i in np.flatnonzero(wrong).tolist():
+        reasons[i] = _unbelievable(int(times[i]), int(at[i]), None if decoded.times is None else decoded.times[i])
+    if flow.role == "labels":
+        bad = decoded.mistyped.get("label")
+        for i, label in enumerate(decoded.columns["label"]):
+            if label is None and i not in reasons:
+                typed = bad is None or not bad[i]
+                reasons[i] = ("no label", "There is no label.") if typed else ("wrong type of label", "No scalar.")
+    if reasons:
+        rejected += [Rejection(int(decoded.index[i]), *reason) for i, reason in reasons.items()]
+        rejected.sort(key=lambda rejection: rejection.index)
+        keep = np.ones(len(times), dtype=bool)
+        keep[list(reasons)] = False
+        rows = rows.take(np.flatnonzero(keep))
+    return rows, rejected
+
+
+def _unbelievable(time: Micros, record_time: Micros, value: Any) -> tuple[str, str]:
+    if time == event_time.NEVER:
+        if value is None:
+            return "no timestamp", "Neither the message nor Kafka has a timestamp."
+        return "unreadable timestamp", f"{value!r:.80} is no timestamp of the configured unit."
+    if time < event_time.EARLIEST:
+        return "event time before 2000", f"{value!r:.80} lies before 2000: is predictions.timestamp_unit right?"
+    return (
+        "event time in the future",
+        f"{value!r:.80} lies more than 5 minutes after Kafka's own {rfc3339(record_time)}.",
+    )
+
+
+def _bury(buffer: Buffer, cursors: Sequence[Cursor], record: Any, rejection: Rejection, now: Micros) -> None:
+    for cursor in cursors:
+        buffer.add_dead_letter(
+            DeadLetter(
+                model=cursor.flow.model,
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                offset_end=record.offset + 1,
+                reason=rejection.reason,
+                detail=rejection.detail,
+                payload=record.value,
+                at=now,
+            )
+        )
+
+
+def _add_labels(cursor: Cursor, rows: _Rows, partition: int, buffer: Buffer) -> None:
+    labels = [
+        value if value.__class__ is float else float(value) if value.__class__ is int else value_text(value)
+        for value in rows.columns["label"]
+    ]
+    buffer.add_labels(
+        cursor.flow.model,
+        identity=rows.identity,
+        time=rows.times,
+        partition=partition,
+        offset=rows.offsets,
+        label=labels,
+    )
+
+
+def _add_predictions(
+    cursor: Cursor, rows: _Rows, partition: PartitionState, buffer: Buffer, versions: Versions
+) -> None:
+    flow = cursor.flow
+    assert flow.lateness is not None
+    late = flow.lateness.late(rows.times, cursor.max_event_time)
+    dropped = int(np.count_nonzero(late))
+    books = buffer.books[flow.model]
+    books["predictions"] += len(late)
+    books["late_dropped"] += dropped
+    books["profiled"] += len(late) - dropped
+    if dropped:
+        if dropped == len(late):
+            return
+        rows = rows.take(np.flatnonzero(~late))
+    for version, own in _by_version(flow.model, rows, versions):
+        for spec, part in _by_spec(flow.specs_for(version), own):
+            table = buffer.table(flow.model, partition.at.topic, spec.spec, keeps_predictions=flow.keeps_predictions)
+            table.add(
+                identity=part.identity,
+                ids=part.ids,
+                event_time=part.times,
+                partition=partition.at.partition,
+                offset=part.offsets,
+                version=version,
+                columns=part.columns,
+                mistyped=part.mistyped,
+                items=part.items,
+            )
+
+
+def _by_version(model: str, rows: _Rows, versions: Versions) -> Iterator[tuple[str, _Rows]]:
+    values = rows.versions
+    if values is None or values.count(values[0]) == len(values):
+        yield versions.name(model, None if values is None else values[0]), rows
+        return
+    places: dict[str, list[int]] = {}
+    for place, value in enumerate(values):
+        places.setdefault(versions.name(model, value), []).append(place)
+    for version, index in places.items():
+        yield version, rows.take(np.array(index)) if len(places) > 1 else rows
+
+
+def _by_spec(specs: Sequence[ActiveSpec], rows: _Rows) -> Iterator[tuple[ActiveSpec, _Rows]]:
+    if len(specs) == 1:
+        yield specs[0], rows
+        return
+    # Rows before the first spec's pane are counted by it too: nothing else ever will.
+    borders = np.array([spec.from_pane for spec in specs[1:]], dtype=np.int64)
+    which = np.searchsorted(borders, rows.times, side="right")
+    for number in np.unique(which).tolist():
+        yield specs[number], rows.take(np.flatnonzero(which == number))

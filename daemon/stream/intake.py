@@ -1,0 +1,726 @@
+"""Intake: the thread that polls Kafka, counts, and writes checkpoints. It waits for nothing else.
+
+On any doubt (a lost fence, another spec, a topic that was made anew) it throws its memory away, reads the store's
+positions again and counts from there. Nothing of what it holds in memory is needed to be right.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from kafka.errors import KafkaError
+from kafka.structs import TopicPartition
+
+from daemon import crashpoints
+from daemon.config.settings import Settings
+from daemon.config.windows import micros
+from daemon.store import gaps, panes, positions, specs, status
+from daemon.store.dead_letters import DeadLetter
+from daemon.store.errors import FenceLost, StoreUnavailable
+from daemon.store.specs import Activation
+from daemon.store.store import Store
+from daemon.stream import checkpoint
+from daemon.stream.batches import Versions, count_batch
+from daemon.stream.buffer import Buffer
+from daemon.stream.consumer import Cluster, Committer, Consumer, Topic
+from daemon.stream.errors import KafkaUnreachable, SpecsChanged, StreamError
+from daemon.stream.faults import Fault, diagnose
+from daemon.stream.flows import ActiveSpec, Decoders, Flow, flows_of
+from daemon.stream.partitions import Cursor, PartitionState
+from daemon.stream.spec import Spec
+from detectors.instants import Micros
+
+log = logging.getLogger("driftd.stream")
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often things are done, in seconds, and how much is held; for tests to hurry."""
+
+    poll: float = 0.2
+    topics: float = 30.0
+    specs: float = 0.5
+    retry: float = 1.0
+    watermark: float = 0.25
+    buffer_bytes: int = 64 << 20
+    poll_records: int = 1_000
+
+
+class Intake:
+    """Reads every model's topics into the store until it is stopped, or with `until_end` until their ends.
+
+    `wake` is called after each checkpoint. `abandoned` names models that will get no spec in this run; an `until_end`
+    run does not wait for those. Run it in a thread of its own: `run` returns when all is written and closed.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        *,
+        clock: Callable[[], Micros],
+        wake: Callable[[], None] = lambda: None,
+        until_end: bool = False,
+        abandoned: Callable[[], Collection[str]] = tuple,
+        pace: Pace | None = None,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._wake = wake
+        self._until_end = until_end
+        self._abandoned = abandoned
+        self._pace = pace or Pace()
+        self._interval = settings.store.checkpoint.total_seconds()
+        self._stopping = threading.Event()
+        self._flows = flows_of(settings.models)
+        self._topics = {topic for flow in self._flows for topic in flow.topics}
+        self._decoders = Decoders()
+        self._buffer = Buffer()
+        self._versions = Versions({})
+        self._activations: list[Activation] = []
+        self._partitions: dict[TopicPartition, PartitionState] = {}
+        self._known: dict[str, Topic] = {}
+        self._consumer: Consumer | None = None
+        self._committer = Committer(
+            settings.kafka, group=f"driftd-{settings.installation}", client_id=f"driftd-{settings.installation}"
+        )
+        self._assigned: frozenset[TopicPartition] = frozenset()
+        self._suspects: list[TopicPartition] = []
+        self._gone: Collection[str] = ()
+        self._windows: dict[str, int] = {}
+        self._is_loaded = False
+        self._is_paused = False
+        self._is_due = False
+        self._run_ends_known = False
+        now = time.monotonic()
+        self._last_checkpoint = self._last_topics = self._last_specs = now - 1e9
+        self._not_before = self._commit_not_before = now - 1e9
+        self.last_poll = now
+        """When polling last came round, on the monotonic clock: the loop's sign of life."""
+        self.done = False
+        """Whether an `until_end` run has read everything and written it."""
+
+    # What others may ask, from any thread
+
+    def stop(self) -> None:
+        """Ask the loop to write what it has and end; returns at once."""
+        self._stopping.set()
+
+    def lag(self) -> dict[str, int]:
+        """For each model how many offsets its partitions' ends are ahead, as of the last checkpoint."""
+        lags = dict.fromkeys(self._settings.models, 0)
+        for partition in list(self._partitions.values()):
+            if partition.end_offset is not None:
+                for cursor in list(partition.cursors.values()):
+                    lags[cursor.flow.model] += max(0, partition.end_offset - cursor.next_offset)
+        return lags
+
+    @property
+    def buffer_bytes(self) -> int:
+        """About how much memory waits for the next checkpoint."""
+        return self._buffer.nbytes
+
+    # The loop
+
+    def run(self) -> None:
+        """Read until stopped, or to the end; then write the last checkpoint and close."""
+        try:
+            while not self._stopping.is_set() and not self.done:
+                try:
+                    self._turn()
+                except KafkaUnreachable as error:
+                    self._trouble("stream.kafka", str(error))
+                    self._rest()
+                except StoreUnavailable as error:
+                    log.warning("The store cannot be used, intake waits: %s", error)
+                    self._rest()
+                self.last_poll = time.monotonic()
+            if not self.done and self._is_loaded and self._consumer is not None:
+                self._checkpoint()
+        finally:
+            self._committer.close()
+            self._close()
+
+    def _turn(self) -> None:
+        if not self._is_loaded:
+            self._load()
+        if self._consumer is None:
+            self._connect()
+        now = time.monotonic()
+        if now - self._last_specs >= self._pace.specs and any(not flow.active for flow in self._flows):
+            self._refresh_specs()
+            if not self._is_loaded:
+                return
+        if now - self._last_topics >= self._pace.topics or (
+            self._missing() and now - self._last_topics >= self._pace.retry
+        ):
+            self._refresh_topics()
+            if not self._is_loaded:
+                return
+        self._assign()
+        self._poll()
+        if self._consumer is None:
+            return
+        ends_here = self._until_end and self._is_at_end()
+        if (ends_here or self._checkpoint_is_due()) and time.monotonic() >= self._not_before:
+            self.done = self._checkpoint() and ends_here
+
+    def _rest(self) -> None:
+        self._stopping.wait(self._pace.retry)
+
+    def _trouble(self, key: str, sentence: str) -> None:
+        log.warning("%s", sentence)
+        try:
+            with self._store.write() as conn:
+                status.set_note(conn, key, sentence, self._clock())
+        except StoreUnavailable as error:
+            log.warning("The trouble could not be noted: %s", error)
+
+    # State from the store
+
+    def _load(self) -> None:
+        """Throw memory away and start from what the store has."""
+        self._buffer.empty(keep=False)
+        self._partitions.clear()
+        self._known.clear()
+        self._windows.clear()
+        self._assigned = frozenset()
+        self._last_topics = time.monotonic() - 1e9
+        with self._store.read() as conn:
+            seen = {name: {pane.version for pane in panes.pane_rows(conn, name)} for name in self._settings.models}
+        self._versions = Versions(seen)
+        self._refresh_specs()
+        self._is_loaded = True
+
+    def _refresh_specs(self) -> None:
+        """Let every model count by the specs that the store says are in force."""
+        self._last_specs = time.monotonic()
+        with self._store.read() as conn:
+            activations = specs.active(conn)
+            if activations == self._activations:
+                return
+            counted = {flow.model for flow in self._flows if flow.active}
+            if _of(activations, counted) != _of(self._activations, counted):
+                self._forget("Another spec came into force.")
+                return
+            bodies = {
+                a.spec_hash: specs.load_spec(conn, a.spec_hash) for a in activations if a.model in self._settings.models
+            }
+        self._activations = activations
+        read: dict[str, Spec] = {}
+        for flow in self._flows:
+            own: list[ActiveSpec] = []
+            try:
+                for activation in activations:
+                    body = bodies.get(activation.spec_hash)
+                    if activation.model == flow.model and body is not None:
+                        spec = read.get(activation.spec_hash) or Spec.from_bytes(body)
+                        read[activation.spec_hash] = spec
+                        own.append(ActiveSpec(activation.version, activation.from_pane, spec))
+                self._decoders.put_in_force(flow, own)
+            except StreamError as error:
+                self._decoders.put_in_force(flow, ())
+                with self._store.write() as conn:
+                    status.set_model_state(conn, flow.model, "waiting", str(error), self._clock())
+
+    def _forget(self, why: str) -> None:
+        """Drop everything that is not in the store, and read again from where the store stands."""
+        log.info("%s Counting again from the last checkpoint.", why)
+        self._is_loaded = False
+        self._activations = []
+        for flow in self._flows:
+            self._decoders.put_in_force(flow, ())
+        self._close()
+
+    def _connect(self) -> None:
+        self._consumer = Consumer(
+            self._settings.kafka,
+            client_id=f"driftd-{self._settings.installation}",
+            max_poll_records=self._pace.poll_records,
+        )
+        self._assigned = frozenset()
+        self._suspects = []
+        with self._store.write() as conn:
+            status.clear_note(conn, "stream.kafka")
+
+    def _close(self) -> None:
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None
+        self._assigned = frozenset()
+
+    @property
+    def _kafka(self) -> Consumer:
+        assert self._consumer is not None
+        return self._consumer
+
+    # Topics and partitions
+
+    def _missing(self) -> set[str]:
+        return self._topics - self._known.keys()
+
+    def _refresh_topics(self) -> None:
+        """Look which topics and partitions there are, and take the new ones."""
+        self._last_topics = time.monotonic()
+        if self._until_end and self._run_ends_known:
+            return
+        try:
+            cluster = self._kafka.describe(self._topics)
+            if any(self._is_new(topic) for topic in cluster.topics.values()):
+                if not self._buffer.is_empty:
+                    self._forget("A topic was deleted and created again.")
+                    return
+            for name in self._known.keys() - cluster.topics.keys():
+                log.warning("The topic %s is gone; it is waited for.", name)
+                self._drop_topic(name)
+            for topic in cluster.topics.values():
+                self._take(cluster, topic)
+            if self._until_end and not cluster.unsettled:
+                self._set_run_ends()
+        except KafkaError as error:
+            raise KafkaUnreachable(f"Kafka does not answer: {error}") from error
+        for name in cluster.forbidden:
+            self._trouble(f"stream.topic.{name}", f"Kafka does not let driftd read the topic {name}: check its ACLs.")
+
+    def _is_new(self, topic: Topic) -> bool:
+        known = self._known.get(topic.name)
+        return known is not None and known.id != topic.id
+
+    def _drop_topic(self, name: str) -> None:
+        """Stop reading a topic that is gone; what was read of it has to be written first."""
+        if any(at.topic == name for at in self._partitions) and not self._buffer.is_empty:
+            self._checkpoint()
+        self._known.pop(name, None)
+        self._partitions = {at: state for at, state in self._partitions.items() if at.topic != name}
+
+    def _take(self, cluster: Cluster, topic: Topic) -> None:
+        if self._is_new(topic):
+            self._drop_topic(topic.name)
+        fresh = [
+            PartitionState(TopicPartition(topic.name, number), cluster.id, topic.id)
+            for number in topic.partitions
+            if TopicPartition(topic.name, number) not in self._partitions
+        ]
+        if fresh:
+            self._place(fresh)
+        self._known[topic.name] = topic
+
+    def _place(self, fresh: Sequence[PartitionState]) -> None:
+        """Give every flow its place in partitions that are seen for the first time in this process."""
+        topic = fresh[0].at.topic
+        identity = (fresh[0].cluster_id, topic, fresh[0].topic_id)
+        with self._store.read() as conn:
+            stored = [p for p in positions.load_positions(conn) if p.topic == topic]
+            known = {p.partition: p for p in positions.load_partitions(conn, [topic]) if _identity(p) == identity}
+            open_gaps = {
+                (g.model, g.role, g.partition)
+                for name in self._settings.models
+                for g in gaps.gaps(conn, name)
+                if g.topic == topic and g.event_time_to is None
+            }
+        own = {(p.model, p.role, p.partition): p for p in stored if _identity(p) == identity}
+        others = [p for p in stored if _identity(p) != identity]
+        begins = self._kafka.beginnings([state.at for state in fresh])
+        ends = self._kafka.ends([state.at for state in fresh])
+        now = self._clock()
+        recorded: list[gaps.Gap] = []
+        for state in fresh:
+            if (partition := known.get(state.at.partition)) is not None:
+                state.last_record_time, state.max_event_time = partition.last_record_time, partition.max_event_time
+                state.attested_at, state.attested_checkpoint = partition.attested_at, partition.attested_checkpoint
+            state.end_offset = ends[state.at]
+        for flow in self._flows:
+            if topic not in flow.topics:
+                continue
+            has_been_here = any((p.model, p.role) == flow.key for p in stored)
+            starts = self._starts(flow, fresh, begins, ends) if not has_been_here else begins
+            for state in fresh:
+                position = own.get((*flow.key, state.at.partition))
+                cursor = Cursor(flow, starts[state.at])
+                if position is not None:
+                    cursor.next_offset = cursor.stored = position.next_offset
+                    cursor.max_event_time = position.max_event_time
+                    cursor.last_record_time = position.last_record_time
+                    cursor.gap_is_open = (*flow.key, state.at.partition) in open_gaps
+                state.cursors[flow.key] = cursor
+                recorded += self._fit(state, cursor, begins[state.at], ends[state.at], now)
+        recorded += self._gaps_of_gone(others, fresh, now)
+        for state in fresh:
+            self._partitions[state.at] = state
+            state.read = min(cursor.next_offset for cursor in state.cursors.values())
+        self._write_places(fresh, recorded, forget_others=bool(others))
+        if others or recorded:
+            self._wake()
+
+    def _starts(
+        self,
+        flow: Flow,
+        fresh: Sequence[PartitionState],
+        begins: Mapping[TopicPartition, int],
+        ends: Mapping[TopicPartition, int],
+    ) -> Mapping[TopicPartition, int]:
+        """Where a flow begins in a topic that it has never read."""
+        if flow.start == "earliest":
+            return begins
+        if isinstance(flow.start, timedelta):
+            since = (self._clock() - micros(flow.start)) // 1_000
+            found = self._kafka.offsets_at([state.at for state in fresh], max(0, since))
+            return {at: ends[at] if offset is None else offset for at, offset in found.items()}
+        return ends
+
+    def _fit(self, state: PartitionState, cursor: Cursor, begin: int, end: int, now: Micros) -> list[gaps.Gap]:
+        """Hold a cursor against the log: before its beginning there is a gap, beyond its end there is no way on."""
+        if cursor.next_offset < begin:
+            start, cursor.next_offset = cursor.next_offset, begin
+            cursor.gap_is_open, cursor.gap_ends = True, None
+            log.warning("%s: offsets %d to %d are gone.", state.at, start, begin)
+            return [
+                checkpoint.gap(state, cursor, start, begin, "retention has deleted rows before they were read", now)
+            ]
+        if cursor.next_offset > end:
+            self._halt(
+                state,
+                f"{state.at.topic}[{state.at.partition}] ends at offset {end}, but everything below "
+                f"{cursor.next_offset} was read already: the log has lost rows. Nothing more is read from it; "
+                "restore the rows or make the topic anew, then restart driftd.",
+            )
+        return []
+
+    def _gaps_of_gone(
+        self, others: Sequence[positions.Position], fresh: Sequence[PartitionState], now: Micros
+    ) -> list[gaps.Gap]:
+        """For each place in a topic of the same name that is no more: what came after it was never read."""
+        found = []
+        for old in others:
+            log.warning("The topic %s was deleted and created again; it is read from its beginning.", old.topic)
+            found.append(
+                gaps.Gap(
+                    model=old.model,
+                    role=old.role,
+                    cluster_id=old.cluster_id,
+                    topic=old.topic,
+                    topic_id=old.topic_id,
+                    partition=old.partition,
+                    from_offset=old.next_offset,
+                    to_offset=old.next_offset,
+                    event_time_from=old.max_event_time,
+                    event_time_to=None,
+                    reason="the topic was deleted and created again",
+                    at=now,
+                )
+            )
+            for state in fresh:
+                cursor = state.cursors.get((old.model, old.role))
+                if cursor is not None and state.at.partition == old.partition:
+                    cursor.gap_is_open = True
+        return found
+
+    def _write_places(
+        self, fresh: Sequence[PartitionState], recorded: Sequence[gaps.Gap], *, forget_others: bool
+    ) -> None:
+        """Write down where every flow begins, so that `latest` means the same after a crash."""
+        moves = [
+            (state.position(cursor), cursor.stored)
+            for state in fresh
+            for cursor in state.cursors.values()
+            if cursor.stored != cursor.next_offset
+        ]
+        with self._store.write() as conn:
+            if forget_others:
+                positions.reset_topic(conn, fresh[0].cluster_id, fresh[0].at.topic, fresh[0].topic_id)
+            positions.advance_all(conn, moves)
+            positions.save_partitions(conn, [state.record() for state in fresh])
+            for gap in recorded:
+                gaps.record_gap(conn, gap)
+        for state in fresh:
+            for cursor in state.cursors.values():
+                cursor.stored = cursor.next_offset
+
+    def _halt(self, state: PartitionState, sentence: str) -> None:
+        state.stopped = sentence
+        log.error("%s", sentence)
+        self._trouble(f"stream.partition.{state.at.topic}.{state.at.partition}", sentence)
+
+    def _set_run_ends(self) -> None:
+        ends = self._kafka.ends(list(self._partitions))
+        for at, state in self._partitions.items():
+            state.run_end = ends[at]
+        with self._store.write() as conn:
+            positions.save_partitions(conn, [state.record() for state in self._partitions.values()])
+        self._run_ends_known = True
+
+    # Reading
+
+    def _assign(self) -> None:
+        """Read exactly the partitions that some flow can count; each from the lowest offset that is still wanted."""
+        wanted = {at: state for at, state in self._partitions.items() if state.is_read}
+        behind = [state for state in wanted.values() if state.lowest() < state.read]
+        if frozenset(wanted) == self._assigned and not behind:
+            return
+        for state in wanted.values():
+            state.read = state.lowest()
+        self._kafka.assign({at: state.read for at, state in wanted.items()})
+        self._assigned = frozenset(wanted)
+        if self._is_paused:
+            self._kafka.pause(self._assigned)
+
+    def _poll(self) -> None:
+        if not self._assigned:
+            self._stopping.wait(self._pace.poll)
+            return
+        suspect = self._single_out()
+        try:
+            found = self._kafka.poll(int(self._pace.poll * 1000))
+        except Exception as error:  # noqa: BLE001  kafka-python raises whatever a codec or struct raises
+            self._cure(error, suspect)
+            return
+        if suspect is not None:
+            self._suspects.pop(0)
+            if not self._suspects:
+                self._kafka.resume(self._assigned)
+        now = self._clock()
+        for at, records in found.items():
+            state = self._partitions[at]
+            if state.run_end is not None and records[-1].offset >= state.run_end:
+                records = [record for record in records if record.offset < state.run_end]
+            if records and records[-1].offset >= state.read:
+                count_batch(state, records, self._buffer, self._versions, now)
+                self._watch_windows(state)
+        if not found:
+            self._step_over_gaps()
+
+    def _step_over_gaps(self) -> None:
+        """Pass transaction markers and what compaction took: no row will ever come from there."""
+        for at in self._assigned:
+            passed = self._kafka.passed(at)
+            state = self._partitions[at]
+            if passed is not None and passed > state.read:
+                state.step_over(passed if state.run_end is None else min(passed, max(state.read, state.run_end)))
+
+    def _watch_windows(self, state: PartitionState) -> None:
+        """A checkpoint is due when the lowest data watermark of a model crosses the end of a window."""
+        for cursor in state.active:
+            flow = cursor.flow
+            if flow.role != "predictions":
+                continue
+            marks = [
+                other.data_watermark
+                for partition in self._partitions.values()
+                if (other := partition.cursors.get(flow.key)) is not None and other.data_watermark is not None
+            ]
+            if marks:
+                window = min(marks) // micros(flow.settings.window.every)
+                if window > self._windows.setdefault(flow.model, window):
+                    self._windows[flow.model] = window
+                    self._is_due = True
+
+    # Trouble while reading
+
+    def _single_out(self) -> TopicPartition | None:
+        """While it is not known which partition a broken batch is in, they are read one at a time."""
+        self._suspects = [at for at in self._suspects if at in self._assigned]
+        if not self._suspects or self._is_paused:
+            return None
+        self._kafka.pause(self._assigned - {self._suspects[0]})
+        self._kafka.resume([self._suspects[0]])
+        return self._suspects[0]
+
+    def _cure(self, error: Exception, suspect: TopicPartition | None) -> None:
+        diagnosis = diagnose(error)
+        partitions = [at for at in diagnosis.partitions if at in self._assigned]
+        log.warning("Reading from Kafka failed (%s): %s", diagnosis.fault.value, diagnosis.sentence)
+        match diagnosis.fault:
+            case Fault.PASSING:
+                self._stopping.wait(self._pace.poll)
+            case Fault.BROKEN if partitions or suspect is not None:
+                for at in partitions or [suspect]:
+                    self._skip_broken(at, diagnosis.sentence)
+                if suspect is not None:
+                    self._suspects = []
+                    self._kafka.resume(self._assigned)
+            case Fault.BROKEN:
+                # Before the next poll every partition must be sought, for the broken one would spin for ever.
+                for at in self._assigned:
+                    self._kafka.seek(at, self._partitions[at].read)
+                self._suspects = sorted(self._assigned)
+            case Fault.OUT_OF_RANGE if partitions:
+                self._out_of_range(partitions)
+            case Fault.TRUNCATED if partitions:
+                for at in partitions:
+                    self._halt(
+                        self._partitions[at], f"{at.topic}[{at.partition}] has lost rows that were read: {error}"
+                    )
+            case _:
+                self._close()
+                self._stopping.wait(self._pace.retry)
+
+    def _skip_broken(self, at: TopicPartition, sentence: str) -> None:
+        """Give up one offset of a batch that cannot be read; the next poll fails again until the batch is behind."""
+        state = self._partitions[at]
+        offset = max(state.read, self._kafka.passed(at) or 0)
+        models = {cursor.flow.model for cursor in state.active if cursor.next_offset <= offset}
+        self._buffer.add_dead_letter(
+            DeadLetter(
+                model=next(iter(models)) if len(models) == 1 else None,
+                topic=at.topic,
+                partition=at.partition,
+                offset=offset,
+                offset_end=offset + 1,
+                reason="broken batch",
+                detail=f"Kafka's batch cannot be read: {sentence}",
+                payload=None,
+                at=self._clock(),
+            )
+        )
+        for model in models:
+            self._buffer.books[model].update({"messages": 1, "dead_lettered": 1})
+        state.step_over(offset + 1)
+        self._kafka.seek(at, offset + 1)
+
+    def _out_of_range(self, partitions: Sequence[TopicPartition]) -> None:
+        """Retention has passed an offset while it was waited for, or the log is shorter than what was read."""
+        try:
+            begins, ends = self._kafka.beginnings(partitions), self._kafka.ends(partitions)
+        except KafkaError as error:
+            raise KafkaUnreachable(f"Kafka does not answer: {error}") from error
+        if not self._checkpoint():
+            return
+        now = self._clock()
+        for at in partitions:
+            state = self._partitions[at]
+            recorded = [gap for cursor in state.active for gap in self._fit(state, cursor, begins[at], ends[at], now)]
+            state.read = state.lowest()
+            self._write_places([state], recorded, forget_others=False)
+            self._kafka.seek(at, state.read)
+
+    # Writing
+
+    def _checkpoint_is_due(self) -> bool:
+        since = time.monotonic() - self._last_checkpoint
+        if self._is_paused:
+            return since >= self._pace.retry
+        return (
+            since >= self._interval
+            or self._buffer.nbytes >= self._pace.buffer_bytes
+            or (self._is_due and since >= self._pace.watermark)
+        )
+
+    def _checkpoint(self) -> bool:
+        """Write everything; False when it could not be, and has been thrown away or is kept for the next try."""
+        if not self._verify():
+            return False
+        self._step_over_gaps()
+        ends = self._ends()
+        now = self._clock()
+        partitions = list(self._partitions.values())
+        for state in partitions:
+            state.end_offset = ends.get(state.at, state.end_offset)
+        try:
+            prepared = checkpoint.prepare(self._store, self._buffer)
+            checkpoint.write(
+                self._store,
+                self._buffer,
+                prepared,
+                partitions,
+                activations=_of(self._activations, {flow.model for flow in self._flows if flow.active}),
+                attested=frozenset(ends),
+                now=now,
+            )
+        except FenceLost as error:
+            self._forget(str(error))
+            return False
+        except SpecsChanged as error:
+            self._forget(str(error))
+            return False
+        except StoreUnavailable as error:
+            self._pause(error)
+            return False
+        self._buffer.empty(keep=True)
+        self._is_due = False
+        self._last_checkpoint = time.monotonic()
+        if self._is_paused:
+            self._is_paused = False
+            self._kafka.resume(self._assigned)
+            log.info("The store can be used again; intake goes on.")
+        self._wake()
+        self._commit(partitions)
+        return True
+
+    def _verify(self) -> bool:
+        """Whether the topics are still those that the buffered rows came from; only then may they be written."""
+        try:
+            cluster = self._kafka.describe(self._topics)
+        except KafkaError as error:
+            log.info("The topics cannot be verified, so the checkpoint waits: %s", error)
+            self._not_before = time.monotonic() + self._pace.retry
+            self._relieve()
+            return False
+        if any(self._is_new(topic) for topic in cluster.topics.values()):
+            self._forget("A topic was deleted and created again.")
+            return False
+        self._gone = self._known.keys() - cluster.topics.keys()
+        if self._gone:
+            self._last_topics = time.monotonic() - 1e9
+        self._relieve(over=True)
+        return True
+
+    def _relieve(self, *, over: bool = False) -> None:
+        """Keep the buffer bounded while checkpoints have to wait."""
+        if not over and self._buffer.nbytes >= self._pace.buffer_bytes:
+            self._kafka.pause(self._assigned)
+        elif over and not self._is_paused and not self._suspects and self._kafka.paused():
+            self._kafka.resume(self._assigned)
+
+    def _ends(self) -> dict[TopicPartition, int]:
+        """Where the partitions end now, as far as Kafka says so at once."""
+        there = [at for at in self._partitions if at.topic not in self._gone]
+        try:
+            return self._kafka.ends(there, timeout_ms=1_000)
+        except KafkaError as error:
+            log.info("The ends of the partitions are not known: %s", error)
+            return {}
+
+    def _pause(self, error: StoreUnavailable) -> None:
+        """Hand out nothing more, keep the buffer, and try again: polling goes on so that Kafka stays connected."""
+        self._last_checkpoint = time.monotonic()
+        if not self._is_paused:
+            log.warning("The store cannot be written, intake is paused: %s", error)
+            self._is_paused = True
+        self._kafka.pause(self._assigned)
+
+    def _commit(self, partitions: Sequence[PartitionState]) -> None:
+        """Tell Kafka how far the store has come."""
+        crashpoints.reach("checkpoint.before_commit")
+        if time.monotonic() >= self._commit_not_before:
+            offsets = {
+                state.at: min(c.next_offset for c in state.cursors.values()) for state in partitions if state.cursors
+            }
+            if not self._committer.commit(offsets):
+                self._commit_not_before = time.monotonic() + 60
+        crashpoints.reach("checkpoint.after_commit")
+
+    # The end of a run
+
+    def _is_at_end(self) -> bool:
+        """Whether every flow that will ever count has read to the ends that were known at the start."""
+        if not self._run_ends_known:
+            return False
+        given_up = set(self._abandoned())
+        if any(not flow.active and flow.model not in given_up for flow in self._flows):
+            return False
+        return all(state.at_run_end or state.stopped for state in self._partitions.values() if state.active)
+
+
+def _of(activations: Sequence[Activation], models: Collection[str]) -> list[Activation]:
+    return [activation for activation in activations if activation.model in models]
+
+
+def _identity(one: Any) -> tuple[str, str, str]:
+    return one.cluster_id, one.topic, one.topic_id
