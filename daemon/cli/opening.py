@@ -11,6 +11,7 @@ from daemon.cli.errors import Misconfigured, StoreIsHeld, Unreachable, UsageErro
 if TYPE_CHECKING:
     from daemon.config.settings import Settings
     from daemon.store import Store
+    from daemon.stream.consumer import Cluster
 
 
 def load_settings(path: Path, *, secrets: bool = True) -> Settings:
@@ -59,3 +60,19 @@ def known_model(settings: Settings, name: str) -> str:
         hint = f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(settings.models)}"
         raise UsageError(f"the configuration has no model {name!r}{hint}")
     return name
+
+
+def ask_kafka(settings: Settings) -> Cluster:
+    """The cluster, with the topics of every model that are there; raises Unreachable when no broker answers."""
+    from contextlib import closing
+
+    from daemon.stream.consumer import Consumer
+    from daemon.stream.errors import KafkaUnreachable
+
+    topics = {topic for model in settings.models.values() for topic in model.predictions.topic}
+    topics |= {topic for model in settings.models.values() if model.labels for topic in model.labels.topic}
+    try:
+        with closing(Consumer(settings.kafka, client_id="driftd-check", max_poll_records=1)) as consumer:
+            return consumer.describe(topics)
+    except KafkaUnreachable as error:
+        raise Unreachable(str(error)) from error

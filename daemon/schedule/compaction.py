@@ -6,8 +6,8 @@ import logging
 from concurrent.futures import Future
 
 from daemon import crashpoints
-from daemon.schedule.merging import Merged, MergeTask, merge
 from daemon.schedule.specs import StoredSpecs
+from daemon.schedule.tasks import MERGE, Merged, MergeTask
 from daemon.schedule.workers import PoolClosed, WorkerError, WorkerPool
 from daemon.store import Store, panes
 from daemon.store.panes import Compaction
@@ -38,7 +38,7 @@ class Compactor:
                 done += self._finish(*under_way.pop(0), now)
             if (task := self._task(group)) is not None:
                 name = f"compacting {group.model}"
-                under_way.append((group, self._pool.submit(merge, task, name=name)))
+                under_way.append((group, self._pool.submit(MERGE, task, name=name)))
         return done + sum(self._finish(group, future, now) for group, future in under_way)
 
     def _task(self, group: Compaction) -> MergeTask | None:

@@ -9,23 +9,21 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
-from typing import Any
 
 from daemon import __version__
 from daemon.config.settings import Settings
 from daemon.incidents.board import Board, Observation
-from daemon.schedule.judging import QualityTask, judge_quality
 from daemon.schedule.recording import Recorder
 from daemon.schedule.silence import labels_missing
 from daemon.schedule.specs import StoredSpecs
 from daemon.schedule.stretches import Stretch, proven, record_stretch
+from daemon.schedule.tasks import JUDGE_DRIFT, JUDGE_QUALITY, Verdicts
 from daemon.schedule.watch import Times, Watched
-from daemon.schedule.windows import LIVE_WINDOWS, NoReference, read_drift, read_quality
+from daemon.schedule.windows import LIVE_WINDOWS, DriftWindow, NoReference, QualityWindow, read_drift, read_quality
 from daemon.schedule.workers import PoolClosed, WorkerError, WorkerPool
 from daemon.store import AlreadyEvaluated, Connection, Store, gaps, references, status, watermarks
 from daemon.store.due import DueWindow
 from daemon.store.evaluations import Evaluation
-from detectors.evaluation import EvaluationResult, evaluate_drift
 from detectors.findings import Finding, Signal, Verdict
 from detectors.instants import Micros, rfc3339
 
@@ -55,7 +53,7 @@ class _Running:
     due: DueWindow
     reference: str | None
     started: float
-    future: Future[EvaluationResult]
+    future: Future[Verdicts]
 
 
 @dataclass(slots=True)
@@ -89,6 +87,8 @@ class Evaluator:
         self._rest_until = 0.0
         self._advanced: dict[tuple[str, str], Micros] = {}
         self.timings: Mapping[str, Timing] = defaultdict(Timing)
+        self.last_turn = clock()
+        """When this was last seen to go on: a sign of life."""
 
     def turn(self, *, flush: bool = False) -> int:
         """Evaluates every window that is due and returns how many; `flush` asks for stale ones too, at a run's end."""
@@ -97,6 +97,7 @@ class Evaluator:
 
     def _turn(self, flush: bool) -> int:
         began = time.monotonic()
+        self.last_turn = self._clock()
         if began < self._rest_until and not flush:
             return 0
         queues = {lane: queue for name in self._watched for lane, queue in self._find(name, flush).items()}
@@ -105,6 +106,7 @@ class Evaluator:
         running: dict[Lane, _Running] = {}
         recorded = 0
         while not self._stop.is_set():
+            self.last_turn = self._clock()
             for lane, queue in queues.items():
                 while lane not in running and queue.items and len(running) < 2 * self._pool.slots:
                     item = queue.items.popleft()
@@ -150,23 +152,24 @@ class Evaluator:
         started = time.monotonic()
         try:
             with self._store.read() as conn:
+                window: DriftWindow | QualityWindow | None
                 if due.kind == "drift":
-                    drift = read_drift(conn, watched.model, watched.rules, due, self._specs)
-                    task: Any = None if drift is None else (drift.due, drift.reference_hash, drift.input)
+                    window = read_drift(conn, watched.model, watched.rules, due, self._specs)
                 else:
-                    quality = read_quality(conn, watched.rules, due, self._specs)
-                    task = None if quality is None else (quality.due, quality.reference_hash, quality.input)
+                    window = read_quality(conn, watched.rules, due, self._specs)
         except NoReference as error:
             self._record(_Running(due, None, started, Future()), _failed(due, str(error)))
             return None
-        if task is None:
+        if window is None:
             return None
-        due, reference, payload = task
-        function = judge_quality if isinstance(payload, QualityTask) else evaluate_drift
         try:
-            return _Running(due, reference, started, self._pool.submit(function, payload, name=name))
+            if isinstance(window, DriftWindow):
+                future = self._pool.submit(JUDGE_DRIFT, window.task, name=name)
+            else:
+                future = self._pool.submit(JUDGE_QUALITY, window.task, name=name)
         except PoolClosed:
             return None
+        return _Running(window.due, window.reference_hash, started, future)
 
     def _finish(self, task: _Running) -> bool:
         due = task.due
@@ -184,7 +187,7 @@ class Evaluator:
         timing.overdue = max(0, timing.overdue - 1)
         return self._record(task, result)
 
-    def _record(self, task: _Running, result: EvaluationResult) -> bool:
+    def _record(self, task: _Running, result: Verdicts) -> bool:
         due, watched = task.due, self._watched[task.due.model]
         wall = self._clock()
         findings = list(result.findings)
@@ -229,7 +232,7 @@ class Evaluator:
         return True
 
     def _calibrate(
-        self, conn: Connection, due: DueWindow, reference: str, result: EvaluationResult, *, incomplete: bool
+        self, conn: Connection, due: DueWindow, reference: str, result: Verdicts, *, incomplete: bool
     ) -> None:
         """Adds an unflagged window to those that show what is usual, or takes it back when a revision says otherwise.
 
@@ -262,9 +265,9 @@ def _interrupted(board: Board, due: DueWindow) -> bool:
     return any(span.start < due.end and (span.end is None or span.end > due.start) for span in board.interruptions)
 
 
-def _failed(due: DueWindow, reason: str) -> EvaluationResult:
+def _failed(due: DueWindow, reason: str) -> Verdicts:
     finding = Finding(Signal.DRIFTD, "evaluation", Verdict.ERROR, rows=due.rows, detail=reason)
-    return EvaluationResult((finding,), due.rows, None)
+    return Verdicts((finding,), due.rows, None)
 
 
 def _note_errors(conn: Connection, due: DueWindow, findings: list[Finding], now: Micros) -> None:

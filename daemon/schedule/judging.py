@@ -1,41 +1,32 @@
-"""Judging the joined labels of a window; runs in a worker process."""
+"""Judging a window; runs in a worker process."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import pyarrow as pa
 
-from detectors.evaluation import EvaluationResult, evaluate_quality
-from detectors.instants import Micros
-from detectors.quality_evaluation import QualityInput
-from detectors.rules import Rules
+from daemon.schedule.tasks import Cells, DriftTask, QualityTask, Verdicts
+from detectors.evaluation import DriftInput, EvaluationResult, QualityInput, evaluate_drift, evaluate_quality
 from detectors.values import value_text
 
-Cells = Sequence[float | str | None]
+
+def judge_drift(task: DriftTask) -> Verdicts:
+    """The findings of a window's drift and data quality."""
+    return _verdicts(
+        evaluate_drift(
+            DriftInput(
+                start=task.start,
+                end=task.end,
+                reference=task.reference,
+                live_windows=task.live_windows,
+                partials=task.partials,
+                samples=task.samples,
+                rules=task.rules,
+            )
+        )
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class QualityTask:
-    """A window's joined predictions as plain columns of equal length; `segments` is JSON text.
-
-    Plain, because Arrow's memory is the worker's to pay, not the daemon's.
-    """
-
-    start: Micros
-    end: Micros
-    reference: bytes
-    rules: Rules
-    version: Sequence[str]
-    prediction: Cells
-    score: Cells
-    label: Cells
-    segments: Sequence[str]
-    expected: int
-
-
-def judge_quality(task: QualityTask) -> EvaluationResult:
+def judge_quality(task: QualityTask) -> Verdicts:
     """The findings of a window's quality."""
     table = pa.table(
         {
@@ -49,17 +40,23 @@ def judge_quality(task: QualityTask) -> EvaluationResult:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    return evaluate_quality(
-        QualityInput(
-            start=task.start,
-            end=task.end,
-            reference=task.reference,
-            rules=task.rules,
-            frame=sink.getvalue().to_pybytes(),
-            expected=task.expected,
-            joined=len(task.label),
+    return _verdicts(
+        evaluate_quality(
+            QualityInput(
+                start=task.start,
+                end=task.end,
+                reference=task.reference,
+                rules=task.rules,
+                frame=sink.getvalue().to_pybytes(),
+                expected=task.expected,
+                joined=len(task.label),
+            )
         )
     )
+
+
+def _verdicts(result: EvaluationResult) -> Verdicts:
+    return Verdicts(result.findings, result.rows, result.vector)
 
 
 def _cells(values: Cells) -> pa.Array:

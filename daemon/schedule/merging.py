@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
+from daemon.schedule.tasks import Merged, MergeTask
 from detectors.layout import Layout
 from detectors.profile import Profile
 from detectors.sample import Sample
-
-
-@dataclass(frozen=True, slots=True)
-class MergeTask:
-    """Partials of one pane under one layout, as bytes; a partial whose sample has expired has none here."""
-
-    layout: bytes
-    profiles: tuple[bytes, ...]
-    samples: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """One partial in the place of many; `kth_hash` is its sample's, None while that has room."""
-
-    rows: int
-    profile: bytes
-    sample: bytes | None
-    kth_hash: int | None
 
 
 def merge(task: MergeTask) -> Merged:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from daemon.schedule.tasks import BuiltReference, ReadRequest
 from detectors.columns import ColumnType, canonical_frame, infer_columns
 from detectors.errors import MissingColumn, ReferenceRejected, UnusableEventTime
 from detectors.instants import DAY, Micros
@@ -17,50 +17,6 @@ from detectors.reference import WindowLength, build_reference
 
 UNITS: Mapping[str, Micros] = {"s": 1_000_000, "ms": 1_000, "us": 1}
 GAP_QUANTILE = 0.98
-
-
-@dataclass(frozen=True, slots=True)
-class ReadRequest:
-    """Where a model's reference is and what its columns are called.
-
-    The names of `id`, `version`, `timestamp` and `label` are taken when the file has them, those in `required` must be
-    there. `features` is None for every other column, else exactly the ones named.
-    """
-
-    path: Path
-    timestamp: str | None
-    timestamp_unit: str
-    prediction: str | None
-    score: str | None
-    label: str | None
-    ignored: tuple[str, ...]
-    features: tuple[str, ...] | None
-    required: tuple[str, ...]
-    exclude: tuple[str, ...]
-    declared: Mapping[str, str]
-    segment_by: tuple[tuple[str, ...], ...]
-    max_segments: int
-    size: Micros
-    every: Micros
-    task: str
-    positive_label: str
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltReference:
-    """A reference as bytes, with what the daemon itself has to know of it.
-
-    `usual_gap` is how long the reference's rows were silent at most on all but the oddest days; None without event
-    times.
-    """
-
-    hash: str
-    layout: bytes
-    layout_hash: str
-    body: bytes
-    rows: int
-    event_times: bool
-    usual_gap: Micros | None
 
 
 def read_reference(request: ReadRequest) -> BuiltReference:

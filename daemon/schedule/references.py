@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from daemon.config.settings import Model
 from daemon.config.windows import LONGEST_PANE, pane_length
-from daemon.schedule.reading import BuiltReference, ReadRequest, read_reference
+from daemon.schedule.tasks import READ_REFERENCE, BuiltReference, ReadRequest
 from daemon.schedule.workers import PoolClosed, TaskFailed, WorkerError, WorkerPool
 from daemon.store import Connection, Store, StoreError, references, specs, status, usual
 from daemon.store.references import ReferenceUse, StoredReference
@@ -55,7 +55,7 @@ class References:
             if self._is_due(name, stamp, now):
                 request = read_request(model, path)
                 task = self._pool.submit(
-                    read_reference, request, name=f"reading the reference of {name}", timeout=READ_TIMEOUT
+                    READ_REFERENCE, request, name=f"reading the reference of {name}", timeout=READ_TIMEOUT
                 )
                 reading[name] = (stamp, task)
         for name, (stamp, future) in reading.items():
@@ -68,6 +68,14 @@ class References:
                 self._seen[name] = _Seen(stamp, now, usable=False)
             else:
                 self._seen[name] = _Seen(stamp, now, usable=True)
+
+    def unusable(self) -> list[str]:
+        """The models whose reference could not be used when it was last read, and that have no earlier one."""
+        bad = [name for name, seen in self._seen.items() if not seen.usable]
+        if not bad:
+            return []
+        with self._store.read() as conn:
+            return [name for name in bad if references.current(conn, name) is None]
 
     def _is_due(self, name: str, stamp: tuple[int, int] | None, now: Micros) -> bool:
         seen = self._seen.get(name)

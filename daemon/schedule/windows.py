@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 
 from daemon.config.settings import Model
 from daemon.config.windows import allowed_lateness
-from daemon.schedule.judging import QualityTask
 from daemon.schedule.specs import StoredSpecs
+from daemon.schedule.tasks import DriftTask, QualityTask
 from daemon.store import Connection, labels, panes, references
 from daemon.store import specs as stored_specs
 from daemon.store.due import DueWindow
-from detectors.evaluation import DriftInput
 from detectors.instants import Micros
 from detectors.rules import Rules
 
@@ -32,7 +31,7 @@ class DriftWindow:
     due: DueWindow
     reference_hash: str
     rows: int
-    input: DriftInput
+    task: DriftTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class QualityWindow:
 
     due: DueWindow
     reference_hash: str
-    input: QualityTask
+    task: QualityTask
 
 
 class NoReference(Exception):
@@ -81,7 +80,7 @@ def read_drift(conn: Connection, model: Model, rules: Rules, due: DueWindow, spe
         due=replace(due, rows=sum(rows_by_spec.values())),
         reference_hash=spec.reference_hash,
         rows=rows_by_spec[spec_hash],
-        input=DriftInput(
+        task=DriftTask(
             start=due.start,
             end=due.end,
             reference=reference.body,
@@ -106,7 +105,7 @@ def read_quality(conn: Connection, rules: Rules, due: DueWindow, specs: StoredSp
     return QualityWindow(
         due=replace(due, rows=len(joined), expected=joined.expected, fingerprint=joined.fingerprint),
         reference_hash=spec.reference_hash,
-        input=QualityTask(
+        task=QualityTask(
             start=due.start,
             end=due.end,
             reference=reference.body,

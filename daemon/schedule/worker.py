@@ -6,6 +6,7 @@ that reads reference files), never the store, Kafka or Slack.
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 import queue
@@ -51,7 +52,9 @@ def _receive(pipe: Connection, tasks: queue.SimpleQueue[bytes]) -> None:
 
 def _run(task: bytes) -> bytes:
     try:
-        function, payload = pickle.loads(task)
+        path, payload = pickle.loads(task)
+        module, _, name = path.partition(":")
+        function = getattr(importlib.import_module(module), name)
         return pickle.dumps((DONE, function(payload)), protocol=pickle.HIGHEST_PROTOCOL)
     except Exception as error:  # noqa: BLE001  # whatever a task raises is the daemon's to judge
         return pickle.dumps((FAILED, (type(error).__name__, str(error), traceback.format_exc())))

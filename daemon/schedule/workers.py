@@ -10,18 +10,15 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from daemon.schedule import worker
+from daemon.schedule.tasks import P, R, Work
 
 log = logging.getLogger("driftd.schedule")
-
-P = TypeVar("P")
-R = TypeVar("R")
 
 TIMEOUT = 120.0
 ATTEMPTS = 2
@@ -82,16 +79,16 @@ class WorkerPool:
         self._slots = [_Slot(self._tasks, self._closed, number) for number in range(slots)]
 
     def submit(
-        self, function: Callable[[P], R], payload: P, *, name: str | None = None, timeout: float | None = None
+        self, work: Work[P, R], payload: P, *, name: str | None = None, timeout: float | None = None
     ) -> Future[R]:
-        """Runs `function(payload)` in a worker. `function` is a module's; `name` is what the log calls the task."""
+        """Calls the work's function with `payload` in a worker; `name` is what the log calls the task."""
         future: Future[R] = Future()
-        body = pickle.dumps((function, payload), protocol=pickle.HIGHEST_PROTOCOL)
+        body = pickle.dumps((work.path, payload), protocol=pickle.HIGHEST_PROTOCOL)
         with self._lock:
             if self._closed.is_set():
                 raise PoolClosed("the worker pool is closed")
             limit = self._timeout if timeout is None else timeout
-            self._tasks.put(_Task(name or function.__qualname__, body, limit, future))
+            self._tasks.put(_Task(name or work.path, body, limit, future))
         return future
 
     @property

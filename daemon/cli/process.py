@@ -1,0 +1,273 @@
+"""The daemon's process: its threads, its signals, and the order in which they end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from types import FrameType
+
+from daemon import __version__
+from daemon.cli.errors import Exit
+from daemon.config.settings import Settings
+from daemon.deliver.sender import Sender
+from daemon.schedule.compaction import Compactor
+from daemon.schedule.evaluate import Evaluator
+from daemon.schedule.maintenance import Upkeep
+from daemon.schedule.recording import Recorder
+from daemon.schedule.references import References
+from daemon.schedule.specs import SpecParts, StoredSpecs
+from daemon.schedule.ticks import Ticks
+from daemon.schedule.traffic import Traffic
+from daemon.schedule.workers import WorkerPool
+from daemon.store import Store, StoreError, status
+from daemon.stream.errors import KafkaUnreachable
+from daemon.stream.intake import Intake
+from daemon.stream.spec import Spec, spec_of
+from daemon.web.app import build
+from daemon.web.health import Beat, Health, overdue
+from daemon.web.metrics import EvaluationTiming, Live, registry
+from daemon.web.server import WebServer
+from detectors.instants import MINUTE, SECOND, Micros
+
+log = logging.getLogger("driftd")
+
+DRAIN_SECONDS = 10.0
+"""How long a daemon that is told to stop goes on delivering."""
+DELIVER_SECONDS = 120.0
+"""How long `run --until-end` waits for the last delivery."""
+POLL_BOUND: Micros = MINUTE
+SENDER_BOUND: Micros = MINUTE
+SCHEDULE_BOUND: Micros = MINUTE
+EVALUATION_BOUND: Micros = 10 * MINUTE
+
+
+def wall_clock() -> Micros:
+    """Microseconds since the epoch: the one place where the daemon's decisions get their time from."""
+    return time.time_ns() // 1_000
+
+
+@dataclass(slots=True)
+class _Thread:
+    """A thread of the daemon, and what ended it if that was an error."""
+
+    thread: threading.Thread
+    error: BaseException | None = None
+
+    def is_alive(self) -> bool:
+        return self.thread.is_alive()
+
+
+class Process:
+    """Everything that runs beside each other over one open store. `run` returns the exit code."""
+
+    def __init__(
+        self, settings: Settings, store: Store, *, until_end: bool, workers: int, problems: tuple[str, ...] = ()
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._until_end = until_end
+        self._problems = problems
+        self._stop = threading.Event()
+        self._stop_sending = threading.Event()
+        self._changed = threading.Event()
+        self._pool = WorkerPool(workers)
+        specs = StoredSpecs(_spec_parts)
+        recorder = Recorder(settings)
+        self._references = References(settings.models, store, self._pool, spec_of)
+        self._evaluator = Evaluator(settings, store, self._pool, specs, recorder, wall_clock, self._stop)
+        self._traffic = Traffic(settings, store, recorder, wall_clock)
+        self._compactor = Compactor(store, self._pool, specs)
+        self._upkeep = Upkeep(settings, store, wall_clock)
+        self._sender = Sender(store, settings)
+        self._intake = Intake(
+            settings,
+            store,
+            clock=wall_clock,
+            until_end=until_end,
+            abandoned=self._references.unusable,
+        )
+        self._started_at = self._intake.last_poll
+        self._ticks = Ticks()
+        self._beat = wall_clock()
+        self._web = self._web_server()
+
+    def run(self) -> int:
+        """Runs until a signal, or with `until_end` until everything that was there at the start is told."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+        self._note_configuration()
+        sending = self._start("sender", lambda: self._sender.run(self._stop_sending))
+        if self._web is not None:
+            self._web.start()
+            log.info("listening on %s", self._web.address)
+        if self._until_end:
+            # What is read must not depend on how long a reference takes to read; a daemon need not wait for that.
+            self._wait_for(self._start("references", lambda: self._references.refresh(wall_clock())))
+        self._schedule()
+        reading = self._start("intake", self._intake.run)
+        code: int = Exit.FINE
+        try:
+            self._wait_for(reading, sending)
+            if reading.error is not None:
+                code = self._failed(reading.error)
+            elif sending.error is not None:
+                code = self._failed(sending.error)
+            elif self._until_end and not self._stop.is_set():
+                code = self._finish()
+        finally:
+            self._end(reading, sending)
+        return code
+
+    def _schedule(self) -> None:
+        ticks = self._ticks
+        ticks.every(5, "heartbeat", self._heartbeat)
+        ticks.every(1, "evaluation", self._evaluate)
+        ticks.every(10, "references", lambda: self._references.refresh(wall_clock()), at_once=not self._until_end)
+        ticks.every(10, "traffic", self._look)
+        ticks.every(10, "compaction", lambda: self._compactor.run(wall_clock()))
+        ticks.every(60, "labels", self._upkeep.expire_labels, at_once=False)
+        ticks.every(3600, "retention", self._upkeep.retain, at_once=False)
+        ticks.start()
+
+    def _heartbeat(self) -> None:
+        self._beat = wall_clock()
+
+    def _evaluate(self) -> None:
+        if self._evaluator.turn():
+            self._sender.wake()
+
+    def _look(self) -> None:
+        if self._traffic.look():
+            self._sender.wake()
+
+    def _wait_for(self, *threads: _Thread) -> None:
+        """Until a signal comes or one of the threads ends."""
+        while not self._stop.is_set() and all(one.is_alive() for one in threads):
+            # A wait without a bound would keep the main thread from running the signal handlers.
+            self._changed.wait(1.0)
+            self._changed.clear()
+
+    def _finish(self) -> int:
+        """Everything is read: evaluates what is due to the last window, and delivers."""
+        log.info("every partition is read to its end; evaluating the last windows")
+        while self._evaluator.turn(flush=True) and not self._stop.is_set():
+            self._sender.wake()
+        self._traffic.look()
+        self._upkeep.expire_labels()
+        self._sender.wake()
+        if self._stop.is_set():
+            return Exit.FINE
+        if not self._sender.wait_idle(DELIVER_SECONDS):
+            log.error("not everything could be delivered; the rest waits in the store for the next run")
+            return Exit.UNREACHABLE
+        self._warn_of_waiting_models()
+        return Exit.FINE
+
+    def _warn_of_waiting_models(self) -> None:
+        with self._store.read() as conn:
+            states = status.model_states_by_name(conn)
+        for name in self._references.unusable():
+            log.error("%s was not judged: %s", name, states[name].reason)
+
+    def _failed(self, error: BaseException) -> int:
+        if isinstance(error, KafkaUnreachable):
+            log.error("Kafka does not answer: %s", error)
+            return Exit.UNREACHABLE
+        log.error("driftd ends because of an error of its own: %r", error, exc_info=error)
+        return Exit.INTERNAL
+
+    def _end(self, reading: _Thread, sending: _Thread) -> None:
+        """Intake first, so that its checkpoint is written; then what is pure; then what is told; the store last."""
+        self._stop.set()
+        self._intake.stop()
+        # Evaluations are pure: killing them loses nothing, and the threads that wait for them go on at once.
+        self._pool.close()
+        reading.thread.join()
+        self._ticks.close()
+        if sending.thread.is_alive() and not self._sender.drain(DRAIN_SECONDS):
+            log.warning("some messages are left; they go out after the next start")
+        self._stop_sending.set()
+        self._sender.wake()
+        sending.thread.join()
+        if self._web is not None:
+            self._web.close()
+
+    def _start(self, name: str, function: object) -> _Thread:
+        def guarded() -> None:
+            try:
+                function()  # type: ignore[operator]
+            except BaseException as error:  # noqa: BLE001  # the main thread judges it
+                started.error = error
+            finally:
+                self._changed.set()
+
+        started = _Thread(threading.Thread(target=guarded, name=name, daemon=True))
+        started.thread.start()
+        return started
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        if self._stop.is_set():
+            # The second time somebody is in earnest. Nothing is lost: whatever counts is in the store.
+            os._exit(128 + number)
+        log.info("%s: stopping; once more ends it at once", signal.Signals(number).name)
+        self._stop.set()
+        self._changed.set()
+
+    def _note_configuration(self) -> None:
+        try:
+            with self._store.write() as conn:
+                if self._problems:
+                    sentence = f"models are left out because of their configuration: {'; '.join(self._problems)}"
+                    status.set_note(conn, "configuration", sentence, wall_clock())
+                else:
+                    status.clear_note(conn, "configuration")
+        except StoreError as error:
+            log.warning("the store cannot be written: %s", error)
+
+    def _web_server(self) -> WebServer | None:
+        http = self._settings.http
+        if http is None:
+            return None
+        live = Live(
+            clock=wall_clock,
+            configuration_valid=lambda: not self._problems,
+            timings=lambda: {
+                name: EvaluationTiming(timing.count, timing.errors, timing.seconds, timing.overdue)
+                for name, timing in dict(self._evaluator.timings).items()
+            },
+            deliveries=self._sender.counts,
+            worker_deaths=lambda: self._pool.deaths,
+            tick_failures=lambda: self._ticks.failures,
+        )
+        made = registry(self._settings, self._store, live, __version__)
+        return WebServer(build(Health(self._alive, self._ready), made), http.listen)
+
+    def _alive(self) -> list[str]:
+        beats = {
+            "the sender": Beat(self._sender.last_turn, SENDER_BOUND),
+            "the schedule": Beat(self._beat, SCHEDULE_BOUND),
+            "the evaluation": Beat(self._evaluator.last_turn, EVALUATION_BOUND),
+        }
+        silent = int((time.monotonic() - self._intake.last_poll) * SECOND)
+        beats["the poll loop"] = Beat(wall_clock() - silent, POLL_BOUND)
+        return overdue(beats, wall_clock())
+
+    def _ready(self) -> list[str]:
+        problems = [f"configuration: {problem}" for problem in self._problems]
+        if self._intake.last_poll == self._started_at:
+            problems.append("Kafka has not been polled yet")
+        try:
+            with self._store.read() as conn:
+                notes = status.load_notes(conn)
+        except StoreError as error:
+            return [*problems, f"the store cannot be read: {error}"]
+        return [*problems, *(note.sentence for note in notes if note.key == "stream.kafka")]
+
+
+def _spec_parts(body: bytes) -> SpecParts:
+    spec = Spec.from_bytes(body)
+    return SpecParts(spec.layout.to_bytes(), spec.reference_hash)
