@@ -10,7 +10,10 @@ from detectors.drift.points import Kind, Points, histogram, sturges_edges
 
 @drift_method("hellinger", numeric=0.1, categorical=0.1)
 def hellinger_distance(points: Points) -> float:
-    """sqrt(1 - sum(sqrt(r w))); 0 to 1. Numeric columns are cut at Sturges' edges of the distinct values of both sides."""
+    """sqrt(1 - sum(sqrt(r w))); 0 to 1.
+
+    Numeric columns are cut at Sturges' edges of the distinct values of both sides.
+    """
     reference, window = points.reference, points.window
     if points.kind is Kind.NUMERIC:
         distinct = np.count_nonzero((reference > 0) | (window > 0))

