@@ -63,7 +63,7 @@ def timeline(view: IncidentView) -> Message:
     entries = incident.timeline
     hidden = max(0, len(entries) - MAX_TIMELINE) + incident.timeline_cut
     shown = entries if len(entries) <= MAX_TIMELINE else (entries[0], *entries[-MAX_TIMELINE + 1 :])
-    rows = [f"`{day(entry.at, view.zone)}`  {escape(entry.text, 250)}" for entry in shown]
+    rows = [f"{day(entry.at, view.zone)}  {escape(entry.text, 250)}" for entry in shown]
     if hidden:
         rows.insert(1, f"_and {hidden} more in between_")
     sections, length = [[f"*Timeline* ({zone_name(incident.since, view.zone)})"]], 0

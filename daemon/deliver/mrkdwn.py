@@ -6,7 +6,9 @@ import re
 import unicodedata
 
 _WORD_JOINER = "\u2060"
-_MARKS = re.compile(r"[*~`]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+# Look-alikes: invisible characters beside a mark do not keep Slack from seeing it.
+_MARKS = str.maketrans({"*": "\u2217", "~": "\u223c", "`": "\u02cb"})
+_ITALIC = re.compile(r"(?<![A-Za-z0-9])_(?=\S)(.*?\S)_(?![A-Za-z0-9])")
 _EMOJI = re.compile(r"(?<!\d):(?=[a-z0-9_+'-]+:)")
 _USER = re.compile(r"[UW][A-Z0-9]{2,}")
 _GROUP = re.compile(r"S[A-Z0-9]{2,}")
@@ -32,17 +34,17 @@ def cut(text: str, limit: int) -> str:
 
 
 def escape(text: str, limit: int = 400) -> str:
-    """Plain text as mrkdwn that reads the same: `&<>` as entities, marks and emoji codes broken.
+    """Plain text as mrkdwn that reads the same: `&<>` as entities, marks as look-alikes, emoji codes broken.
 
-    An underscore inside a word is no mark to Slack, so names of columns stay as they are and can be copied.
+    An underscore inside a word, or alone, is no mark to Slack: names of columns stay as they are and can be copied.
 
-    >>> escape("a < b & dep_delay")
-    'a &lt; b &amp; dep_delay'
-    >>> escape("<!channel> *now*").replace(chr(0x2060), "|")
-    '&lt;!channel&gt; |*now|*'
+    >>> escape("a < b & dep_delay of _id")
+    'a &lt; b &amp; dep_delay of _id'
+    >>> escape("<!channel> *now* _or_ `never`")
+    '&lt;!channel&gt; ∗now∗ ˍorˍ ˋneverˋ'
     """
-    text = printable(text, limit)
-    text = _MARKS.sub(lambda mark: _WORD_JOINER + mark[0], text)
+    text = printable(text, limit).translate(_MARKS)
+    text = _ITALIC.sub("\u02cd\\1\u02cd", text)
     text = _EMOJI.sub(":" + _WORD_JOINER, text)
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
