@@ -95,12 +95,14 @@ def happened(line: Line) -> str:
 
 _BAD_DATA = {
     "missing": "{column} is missing in {value} of rows",
+    "missing_maximum": "{column} is missing in {value} of rows",
     "unseen": "{column} has values never seen before in {value} of rows",
     "nonfinite": "{column} is infinite in {value} of rows",
     "mistyped": "{column} has the wrong type in {value} of rows",
     "range": "{column} is out of range in {value} of rows",
     "out_of_range": "{column} is out of range in {value} of rows",
     "constant": "{column} differs from its one usual value in {value} of rows",
+    "stuck": "{column} is one and the same in {value} of rows",
     "rows": "{value} rows",
 }
 

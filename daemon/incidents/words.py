@@ -26,6 +26,7 @@ METRICS: dict[str, str] = {
     "mae": "MAE",
     "mape": "MAPE",
     "missing": "missing",
+    "missing_maximum": "missing",
     "precision": "precision",
     "psi": "PSI",
     "r2": "R²",
@@ -40,17 +41,31 @@ METRICS: dict[str, str] = {
 }
 """Metrics as people call them; any other goes by its own name."""
 
-SHARES = frozenset({"missing", "unseen", "nonfinite", "mistyped", "out_of_range", "constant", "duplicate_share"})
+SHARES = frozenset(
+    {
+        "missing",
+        "missing_maximum",
+        "unseen",
+        "nonfinite",
+        "mistyped",
+        "out_of_range",
+        "constant",
+        "stuck",
+        "duplicate_share",
+    }
+)
 """Metrics that are a share of rows in 0..1, shown in percent."""
 
 _DATA_QUALITY: dict[str, str] = {
     "missing": "missing values in {column}",
+    "missing_maximum": "missing values in {column}",
     "unseen": "unseen values in {column}",
     "nonfinite": "infinite values in {column}",
     "mistyped": "values of the wrong type in {column}",
     "range": "values out of range in {column}",
     "out_of_range": "values out of range in {column}",
     "constant": "{column} varies, it used to be constant",
+    "stuck": "{column} is stuck at one value",
     "rows": "an unusual number of rows",
 }
 
@@ -100,8 +115,10 @@ def subject(key: LineKey) -> str:
             return "reading lags behind"
         case Signal.LABELS_MISSING:
             return "labels are missing"
+        case Signal.SCHEMA if key.metric == "lost" and key.column:
+            return f"{key.column} is gone"
         case Signal.SCHEMA:
-            return f"{key.column or 'the schema'} changed its type" if key.column else "the schema changed"
+            return f"{key.column} changed its type" if key.column else "the schema changed"
         case Signal.DATA_QUALITY:
             template = _DATA_QUALITY.get(key.metric)
             column = key.column or "the rows"
@@ -155,6 +172,8 @@ def name(key: LineKey) -> str:
             noun = "labels"
         case Signal.QUALITY | Signal.ESTIMATED_QUALITY:
             noun = metric_name(key.metric)
+        case Signal.SCHEMA if key.metric == "lost" and key.column:
+            noun = key.column
         case Signal.SCHEMA:
             noun = f"the type of {key.column}" if key.column else "the schema"
         case Signal.STALLED:
