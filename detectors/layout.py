@@ -281,8 +281,9 @@ def _numeric(
     grid = x[0] * (1 - share) + x[-1] * share
     deciles = np.unique(x[(np.arange(1, 10) * n) // 10])
     deciles = deciles[deciles > x[0]]
-    edges = np.unique(np.concatenate((ranks, atoms, np.nextafter(atoms, np.inf), grid, deciles, x[:1])))
-    last = np.nextafter(x[-1], np.inf)
+    with np.errstate(over="ignore"):  # beyond the largest float is infinity
+        above, last = np.nextafter(atoms, np.inf), np.nextafter(x[-1], np.inf)
+    edges = np.unique(np.concatenate((ranks, atoms, above, grid, deciles, x[:1])))
     edges = np.append(edges[(edges >= x[0]) & (edges < last)], last)
 
     cell = np.searchsorted(edges, x, side="right")  # 1 .. cells: 0 is the low tail

@@ -78,7 +78,7 @@ class CoordinateResult:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Scores:
-    """All coordinates of one window or segment; for each column's test its p-value and the coordinate that moved most."""
+    """All coordinates of one window or segment; and for each test its p-value and what moved most."""
 
     y: NDArray[np.float64]
     n: NDArray[np.float64]

@@ -45,7 +45,7 @@ class WindowLength:
     every: Micros
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Reference:
     """The rows that windows are held against; a later stage reads nothing else of the reference.
 

@@ -56,6 +56,11 @@ def text_codes(series: pd.Series) -> tuple[NDArray[np.int64], list[str]]:
 
     Values that cannot be hashed, such as lists, are compared by their own text.
     """
+    if series.dtype == np.dtype(object):
+        kinds = {type(value) for value in series}
+        if bool in kinds and not kinds.isdisjoint({int, float}):
+            # True == 1 is one value to a hash table, so the first of the two would name both.
+            series = series.map(lambda value: int(value) if value is True or value is False else value)
     try:
         codes, uniques = pd.factorize(series)
     except TypeError:
