@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, delete, func, or_, select, update
 
 from daemon.store import dialect
 from daemon.store.schema import panes, partials
@@ -17,6 +16,40 @@ FAN_IN = 16
 
 # Hashes are unsigned and the database's integers are signed: shifted, they keep their order.
 _SHIFT = 1 << 63
+
+
+_PARTIAL_COLUMNS = (
+    "model",
+    "version",
+    "pane_start",
+    "spec_hash",
+    "tier",
+    "rows",
+    "created_at",
+    "profile",
+    "sample",
+)
+_PANE_COLUMNS = (
+    "model",
+    "version",
+    "pane_start",
+    "spec_hash",
+    "rows",
+    "kth_hash",
+    "min_event_time",
+    "max_event_time",
+)
+# The lowest hash that is known: least() and min() treat a null differently in each database.
+_ADD_TO_PANE = """
+ON CONFLICT (model, pane_start, version, spec_hash) DO UPDATE SET
+    rows = panes.rows + excluded.rows,
+    kth_hash = CASE WHEN panes.kth_hash IS NULL OR excluded.kth_hash < panes.kth_hash
+        THEN excluded.kth_hash ELSE panes.kth_hash END,
+    min_event_time = CASE WHEN excluded.min_event_time < panes.min_event_time
+        THEN excluded.min_event_time ELSE panes.min_event_time END,
+    max_event_time = CASE WHEN excluded.max_event_time > panes.max_event_time
+        THEN excluded.max_event_time ELSE panes.max_event_time END
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,46 +110,11 @@ def add_partial(
     `kth_hash` is the k-th lowest hash of `sample`, unsigned, or None while it has fewer than k rows: rows at or above
     the lowest k-th hash of any part cannot be among the pane's k lowest, and need not be written any more.
     """
-    conn.execute(
-        insert(partials).values(
-            model=model,
-            version=version,
-            pane_start=pane_start,
-            spec_hash=spec_hash,
-            tier=0,
-            rows=rows,
-            created_at=now,
-            profile=profile,
-            sample=sample,
-        )
-    )
-    statement = dialect.insert(conn, panes).values(
-        model=model,
-        version=version,
-        pane_start=pane_start,
-        spec_hash=spec_hash,
-        rows=rows,
-        kth_hash=None if kth_hash is None else kth_hash - _SHIFT,
-        min_event_time=min_event_time,
-        max_event_time=max_event_time,
-    )
-    new = statement.excluded
-    conn.execute(
-        statement.on_conflict_do_update(
-            index_elements=["model", "pane_start", "version", "spec_hash"],
-            set_={
-                "rows": panes.c.rows + new.rows,
-                "kth_hash": _least(panes.c.kth_hash, new.kth_hash),
-                "min_event_time": _least(panes.c.min_event_time, new.min_event_time),
-                "max_event_time": -_least(-panes.c.max_event_time, -new.max_event_time),
-            },
-        )
-    )
-
-
-def _least(a: ColumnElement[Any], b: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The lower of two, or the one that is not null: PostgreSQL's least() and SQLite's min() differ in both."""
-    return case((a.is_(None), b), (b.is_(None), a), (a < b, a), else_=b)
+    partial = (model, version, pane_start, spec_hash, 0, rows, now, profile, sample)
+    dialect.insert_many(conn, partials, _PARTIAL_COLUMNS, [partial])
+    kth = None if kth_hash is None else kth_hash - _SHIFT
+    pane = (model, version, pane_start, spec_hash, rows, kth, min_event_time, max_event_time)
+    dialect.insert_many(conn, panes, _PANE_COLUMNS, [pane], conflict=_ADD_TO_PANE)
 
 
 def sample_threshold(conn: Connection, model: str, version: str, pane_start: Micros, spec_hash: str) -> int | None:
@@ -265,17 +263,16 @@ def replace(
     if tuple(there) != (len(group.ids), rows):
         return False
     conn.execute(delete(partials).where(partials.c.id.in_(group.ids)))
-    conn.execute(
-        insert(partials).values(
-            model=group.model,
-            version=group.version,
-            pane_start=group.pane_start,
-            spec_hash=group.spec_hash,
-            tier=group.tier + 1,
-            rows=rows,
-            created_at=now,
-            profile=profile,
-            sample=sample,
-        )
+    merged = (
+        group.model,
+        group.version,
+        group.pane_start,
+        group.spec_hash,
+        group.tier + 1,
+        rows,
+        now,
+        profile,
+        sample,
     )
+    dialect.insert_many(conn, partials, _PARTIAL_COLUMNS, [merged])
     return True

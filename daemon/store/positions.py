@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import ColumnElement, Connection, delete, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, select, update
 
 from daemon.store import dialect
 from daemon.store.errors import FenceLost
@@ -57,6 +57,15 @@ class Partition:
 _KEY = (positions.c.model, positions.c.role, positions.c.cluster_id, positions.c.topic, positions.c.topic_id)
 
 
+_KEY_NAMES = ("model", "role", "cluster_id", "topic", "topic_id", "partition")
+_MOVE = (
+    update(positions)
+    .where(*(positions.c[name] == bindparam(f"new_{name}") for name in _KEY_NAMES))
+    .where(positions.c.next_offset == bindparam("expected"))
+    .values({name: bindparam(f"new_{name}") for name in ("next_offset", "max_event_time", "last_record_time")})
+)
+
+
 def load_positions(conn: Connection, model: str | None = None) -> list[Position]:
     """Every position, or those of one model, in the order of their keys."""
     query = select(positions).order_by(*_KEY, positions.c.partition)
@@ -81,18 +90,13 @@ def advance_all(conn: Connection, moves: Iterable[tuple[Position, int | None]]) 
         FenceLost: a stored next offset is not the expected one.
     """
     for position, expected in sorted(moves, key=lambda move: _sort_key(move[0])):
+        values = asdict(position)
         if expected is None:
-            statement = dialect.insert(conn, positions).values(asdict(position)).on_conflict_do_nothing()
-            moved = conn.execute(statement).rowcount
+            row = tuple(values.values())
+            moved = dialect.insert_many(conn, positions, tuple(values), [row], conflict="ON CONFLICT DO NOTHING")
         else:
-            values = {
-                "next_offset": position.next_offset,
-                "max_event_time": position.max_event_time,
-                "last_record_time": position.last_record_time,
-            }
-            moved = conn.execute(
-                update(positions).where(*_is(position), positions.c.next_offset == expected).values(values)
-            ).rowcount
+            parameters = {f"new_{name}": value for name, value in values.items()} | {"expected": expected}
+            moved = conn.execute(_MOVE, parameters).rowcount
         if moved != 1:
             stored = conn.execute(select(positions.c.next_offset).where(*_is(position))).scalar()
             raise FenceLost(
@@ -118,8 +122,7 @@ def _sort_key(position: Position) -> tuple[str, str, str, str, str, int]:
 
 
 def _is(position: Position) -> list[ColumnElement[bool]]:
-    names = ("model", "role", "cluster_id", "topic", "topic_id", "partition")
-    return [positions.c[name] == getattr(position, name) for name in names]
+    return [positions.c[name] == getattr(position, name) for name in _KEY_NAMES]
 
 
 def load_partitions(conn: Connection, topics: Sequence[str] | None = None) -> list[Partition]:
