@@ -86,29 +86,27 @@ def happened(line: Line) -> str:
             text = "The producer has stopped: every partition is read to its end"
         case Signal.DATA_QUALITY if facts.current is not None:
             text = _bad_data(key, facts.current, facts)
-        case Signal.SCHEMA if facts.detail:
-            text = f"{key.column}: {facts.detail}" if key.column else facts.detail
         case _:
-            text = capital(subject(key)) if not facts.detail else capital(facts.detail)
+            text = capital(facts.detail or facts.driver or subject(key))
     return text + (f" for {segment_name(key.segment)}" if key.segment else "")
 
 
 _BAD_DATA = {
     "missing": "{column} is missing in {value} of rows",
     "missing_maximum": "{column} is missing in {value} of rows",
-    "unseen": "{column} has values never seen before in {value} of rows",
     "nonfinite": "{column} is infinite in {value} of rows",
-    "mistyped": "{column} has the wrong type in {value} of rows",
-    "range": "{column} is out of range in {value} of rows",
     "out_of_range": "{column} is out of range in {value} of rows",
-    "constant": "{column} differs from its one usual value in {value} of rows",
-    "stuck": "{column} is one and the same in {value} of rows",
     "rows": "{value} rows",
+    "stuck": "{column} has one value in {value} of rows",
+    "unseen": "{column} has values never seen before in {value} of rows",
 }
 
 
 def _bad_data(key: LineKey, current: float, facts: Facts) -> str:
-    usual = "" if facts.usual is None else f" (usual {measured(key, facts.usual)})"
+    if key.metric == "missing_maximum" and facts.threshold is not None:
+        usual = f" (at most {measured(key, facts.threshold)} allowed)"
+    else:
+        usual = "" if facts.usual is None else f" (usual {measured(key, facts.usual)})"
     value = measured(key, current)
     template = _BAD_DATA.get(key.metric, f"{capital(subject(key))}: {{value}}")
     return template.format(column=key.column or "the rows", value=value) + usual

@@ -17,6 +17,7 @@ METRICS: dict[str, str] = {
     "brier": "Brier score",
     "calibration_error": "calibration error",
     "chisquare": "chi-square p",
+    "differing": "differing",
     "f1": "F1",
     "hellinger": "Hellinger distance",
     "jensenshannon": "Jensen-Shannon distance",
@@ -27,13 +28,17 @@ METRICS: dict[str, str] = {
     "mape": "MAPE",
     "missing": "missing",
     "missing_maximum": "missing",
+    "mistyped": "of another type",
+    "nonfinite": "infinite",
     "precision": "precision",
     "psi": "PSI",
     "r2": "R²",
     "recall": "recall",
     "rmse": "RMSE",
+    "robust_wasserstein": "shift in σ",
     "roc_auc": "ROC AUC",
     "rows": "rows",
+    "stuck": "in one value",
     "tvd": "total variation",
     "unseen": "unseen",
     "wasserstein": "Wasserstein distance",
@@ -43,31 +48,33 @@ METRICS: dict[str, str] = {
 
 SHARES = frozenset(
     {
+        "differing",
+        "label_coverage",
+        "lost",
         "missing",
         "missing_maximum",
-        "unseen",
-        "nonfinite",
         "mistyped",
+        "nonfinite",
         "out_of_range",
-        "constant",
         "stuck",
-        "duplicate_share",
+        "unseen",
     }
 )
 """Metrics that are a share of rows in 0..1, shown in percent."""
 
+_HEADLINES = ("mae", "rmse", "accuracy", "f1", "roc_auc", "average_precision", "log_loss")
+"""Of several quality metrics these are named first: the ones that people think in."""
+
 _DATA_QUALITY: dict[str, str] = {
     "missing": "missing values in {column}",
-    "missing_maximum": "missing values in {column}",
-    "unseen": "unseen values in {column}",
+    "missing_maximum": "too many missing values in {column}",
     "nonfinite": "infinite values in {column}",
-    "mistyped": "values of the wrong type in {column}",
-    "range": "values out of range in {column}",
     "out_of_range": "values out of range in {column}",
-    "constant": "{column} varies, it used to be constant",
-    "stuck": "{column} is stuck at one value",
     "rows": "an unusual number of rows",
+    "stuck": "{column} is stuck at one value",
+    "unseen": "unseen values in {column}",
 }
+_SCHEMA: dict[str, str] = {"lost": "{column} is gone", "mistyped": "{column} changed its type"}
 
 
 def metric_name(metric: str) -> str:
@@ -139,22 +146,41 @@ def clause(key: LineKey) -> str:
 def clauses(keys: list[LineKey], limit: int = 3) -> str:
     """Several lines in one sentence, the gravest first, each subject once with its segments, then `and n more`.
 
-    >>> clauses([LineKey(Signal.QUALITY, "mae"), LineKey(Signal.QUALITY, "mae", segment=(("origin", "JFK"),))])
+    >>> mae = LineKey(Signal.QUALITY, "mae")
+    >>> clauses([mae, LineKey(Signal.QUALITY, "mae", segment=(("origin", "JFK"),))])
     'MAE got worse'
+    >>> clauses([LineKey(Signal.PREDICTION_DRIFT, "psi"), LineKey(Signal.QUALITY, "bias"), mae])
+    'MAE and bias got worse, predictions drifted'
     """
     subjects: dict[str, list[LineKey]] = {}
-    for key in sorted(keys, key=lambda key: (-RANK[key.signal], key.order)):
-        subjects.setdefault(subject(key), []).append(key)
+    for key in sorted(keys, key=_gravity):
+        # Metrics that got worse together are one thing to say.
+        quality = key.signal in (Signal.QUALITY, Signal.ESTIMATED_QUALITY)
+        subjects.setdefault(key.signal if quality else subject(key), []).append(key)
     parts = []
-    for text, same in subjects.items():
+    for same in subjects.values():
+        said = listed(list(dict.fromkeys(metric_name(key.metric) for key in same)), limit)
+        text = subject(same[0]).replace(metric_name(same[0].metric), said, 1) if len(same) > 1 else subject(same[0])
         segments = list(dict.fromkeys(segment_name(key.segment) for key in same))
-        if "all" in segments:
-            parts.append(text)
-        else:
-            more = f" and {len(segments) - limit} more" if len(segments) > limit else ""
-            parts.append(f"{text} for {' and '.join(segments[:limit])}{more}")
+        parts.append(text if "all" in segments else f"{text} for {listed(segments, limit)}")
     more = f" and {len(parts) - limit} more" if len(parts) > limit else ""
     return ", ".join(parts[:limit]) + more
+
+
+def listed(words: list[str], limit: int) -> str:
+    """Words as a list in a sentence; a single one beyond the limit is said rather than counted.
+
+    >>> listed(["a"], 2), listed(["a", "b", "c"], 2), listed(["a", "b", "c", "d"], 2)
+    ('a', 'a, b and c', 'a, b and 2 more')
+    """
+    if len(words) > limit + 1:
+        return f"{', '.join(words[:limit])} and {len(words) - limit} more"
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
+
+
+def _gravity(key: LineKey) -> tuple[object, ...]:
+    headline = _HEADLINES.index(key.metric) if key.metric in _HEADLINES else len(_HEADLINES)
+    return (-RANK[key.signal], len(key.segment) > 0, headline, key.order)
 
 
 def name(key: LineKey) -> str:
@@ -175,7 +201,7 @@ def name(key: LineKey) -> str:
         case Signal.SCHEMA if key.metric == "lost" and key.column:
             noun = key.column
         case Signal.SCHEMA:
-            noun = f"the type of {key.column}" if key.column else "the schema"
+            noun = key.column or "the schema"
         case Signal.STALLED:
             noun = "the partition"
         case Signal.LAGGING:
@@ -187,19 +213,17 @@ def name(key: LineKey) -> str:
 
 def names(keys: list[LineKey], limit: int = 5) -> str:
     """Several lines as nouns, the gravest first, then `and n more`."""
-    ordered = sorted(keys, key=lambda key: (-RANK[key.signal], key.order))
-    nouns = list(dict.fromkeys(name(key) for key in ordered))
-    more = f" and {len(nouns) - limit} more" if len(nouns) > limit else ""
-    return ", ".join(nouns[:limit]) + more
+    return listed(list(dict.fromkeys(name(key) for key in sorted(keys, key=_gravity))), limit)
 
 
 def gravest(lines: tuple[Line, ...]) -> list[Line]:
-    """The lines by gravity: signal, the total before its segments, those still firing first, then largest excess."""
+    """The lines by gravity: signal, the total before its segments, those still firing and rules first, then size."""
 
     def gravity(line: Line) -> tuple[object, ...]:
         value, threshold = line.facts.value, line.facts.threshold
         excess = abs(value) / abs(threshold) if value is not None and threshold else 0.0
-        return (-RANK[line.key.signal], len(line.key.segment) > 0, line.phase != "firing", -excess, line.key.order)
+        rank, of_segment, headline, order = _gravity(line.key)
+        return (rank, of_segment, line.phase != "firing", not line.immediate, headline, -excess, order)
 
     return sorted(lines, key=gravity)
 

@@ -70,10 +70,27 @@ CATEGORY = Finding(
     value=0.113,
     threshold=0.025,
     noise_floor=0.02,
-    driver="prediction fraud: 2.1 → 13.4 %",
+    driver="prediction = fraud: 2 → 13 %",
     usual=0.021,
     current=0.134,
 )
+WORSE = (
+    MAE,
+    replace(MAE, metric="rmse", value=31.2, threshold=24.0, noise_floor=23.0, usual=20.1, current=31.2),
+    replace(MAE, metric="r2", value=0.21, threshold=0.4, noise_floor=0.38, usual=0.51, current=0.21),
+)
+LABELS = Finding(
+    Signal.LABELS_MISSING,
+    "label_coverage",
+    Verdict.VIOLATED,
+    rows=930,
+    value=0.12,
+    threshold=0.45,
+    current=0.12,
+    immediate=True,
+    detail="112 of 930 predictions have a label; 90% were expected",
+)
+FEW_ROWS = replace(ROWS, verdict=Verdict.VIOLATED, rows=310, value=310.0, current=310.0, threshold=587.0)
 MISSING = Finding(
     Signal.DATA_QUALITY,
     "missing",
@@ -98,12 +115,16 @@ SILENCE = Finding(
 )
 SCHEMA = Finding(
     Signal.SCHEMA,
-    "type",
+    "mistyped",
     Verdict.VIOLATED,
     column="dep_delay",
     rows=930,
+    value=1.0,
+    threshold=0.01,
+    usual=0.0,
+    current=1.0,
     immediate=True,
-    detail="numbers in the reference, text in 930 of 930 rows",
+    driver="dep_delay: 100 % of the values are no longer numeric",
 )
 FORGED = replace(
     DEP_DELAY,
@@ -163,6 +184,9 @@ def incidents() -> Mapping[str, Incident]:
         "relapsed": relapse.incident,
         "recovered": Days().see(*drift).see(*drift).see(*calm).see(*calm).incident,
         "quality": Days().see(MAE, kind="quality").see(MAE, kind="quality").incident,
+        "several_metrics": Days().see(*WORSE, kind="quality").see(*WORSE, kind="quality").incident,
+        "labels_missing": Days().see(LABELS, kind="quality").incident,
+        "few_rows": Days().see(FEW_ROWS).see(FEW_ROWS).incident,
         "category": Days().see(CATEGORY).see(CATEGORY).incident,
         "important_feature": Days(important=frozenset({"dep_delay"}))
         .see(DEP_DELAY, *QUIET)

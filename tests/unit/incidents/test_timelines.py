@@ -21,7 +21,7 @@ MEASURED = {
     "mae": Finding(Signal.QUALITY, "mae", Verdict.DEGRADED),
     "mae_max": Finding(Signal.QUALITY, "mae", Verdict.VIOLATED, immediate=True),
     "missing": Finding(Signal.DATA_QUALITY, "missing", Verdict.VIOLATED, column="dep_delay"),
-    "schema": Finding(Signal.SCHEMA, "type", Verdict.VIOLATED, column="dep_delay", immediate=True),
+    "schema": Finding(Signal.SCHEMA, "mistyped", Verdict.VIOLATED, column="dep_delay", immediate=True),
     "silent": Finding(Signal.NO_PREDICTIONS, "silence", Verdict.VIOLATED, immediate=True),
     "stalled": Finding(Signal.STALLED, "lag", Verdict.VIOLATED, immediate=True),
     "driftd": Finding(Signal.DRIFTD, "config", Verdict.VIOLATED, immediate=True),
