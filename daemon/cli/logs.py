@@ -13,7 +13,7 @@ QUIET = ("alembic", "apscheduler", "kafka", "uvicorn", "slack_sdk", "urllib3")
 class OneLine(logging.Formatter):
     """`2026-02-08T05:12:00Z INFO driftd.stream text`: a traceback, too, stays on its event's line."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
     def __init__(self) -> None:
         super().__init__("%(asctime)sZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from daemon import __version__
+from daemon.cli.clock import wall_clock
 from daemon.cli.errors import Exit
 from daemon.config.settings import Settings
 from daemon.deliver.sender import Sender
@@ -43,11 +44,6 @@ POLL_BOUND: Micros = MINUTE
 SENDER_BOUND: Micros = MINUTE
 SCHEDULE_BOUND: Micros = MINUTE
 EVALUATION_BOUND: Micros = 10 * MINUTE
-
-
-def wall_clock() -> Micros:
-    """Microseconds since the epoch: the one place where the daemon's decisions get their time from."""
-    return time.time_ns() // 1_000
 
 
 @dataclass(slots=True)

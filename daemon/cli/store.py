@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from daemon.cli.errors import StoreIsHeld, Unreachable, UsageError
-from daemon.cli.opening import load_settings, open_for_reading
+from daemon.cli.opening import load_settings
 from daemon.cli.options import ConfigOption, config_path
 from daemon.cli.output import say
 
@@ -24,11 +24,11 @@ def register(app: typer.Typer) -> None:
 def migrate(context: typer.Context, config: ConfigOption = None) -> None:
     """Bring a store that an older driftd made up to date; stop the daemon first."""
     from daemon.store import StoreError, StoreHeld
-    from daemon.store.maintenance import migrate
+    from daemon.store.maintenance import migrate_store
 
     path = load_settings(config_path(context, config), secrets=False).store.path
     try:
-        before, after = migrate(path)
+        before, after = migrate_store(path)
     except StoreHeld as error:
         raise StoreIsHeld(str(error)) from error
     except StoreError as error:
@@ -42,14 +42,18 @@ def backup(
     config: ConfigOption = None,
 ) -> None:
     """Copy the store while the daemon goes on; the copy is complete in itself."""
+    from daemon.store import StoreError
     from daemon.store.maintenance import backup
 
     if path.exists():
         raise UsageError(f"{path} exists already; give a name that is free")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"there is no folder {path.absolute().parent}; make it first")
     settings = load_settings(config_path(context, config), secrets=False)
-    with open_for_reading(settings) as store:
-        try:
-            backup(store, path)
-        except OSError as error:
-            raise Unreachable(f"{path} cannot be written: {error.strerror or error}") from error
+    try:
+        backup(settings.store.path, path)
+    except StoreError as error:
+        raise Unreachable(str(error)) from error
+    except OSError as error:
+        raise Unreachable(f"{path} cannot be written: {error.strerror or error}") from error
     say(f"{settings.store.path} was copied to {path} ({path.stat().st_size:,} bytes).")

@@ -1,0 +1,84 @@
+"""From Kafka rows to one Slack thread: `driftd run --until-end` over a topic of a shop's orders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deploy.slack.local import LocalSlack
+from detectors.instants import DAY, rfc3339
+from tests.conftest import Broker, MakeTopic
+from tests.integration.shop import ROWS_A_DAY, START, configure, driftd, orders, produce, produce_labels, results
+
+FIELDS = [
+    "model",
+    "version",
+    "segment",
+    "window_start",
+    "window_end",
+    "revision",
+    "rows",
+    "signal",
+    "column",
+    "metric",
+    "value",
+    "threshold",
+    "noise_floor",
+    "p_value",
+    "verdict",
+    "severity",
+    "incident",
+    "reference",
+    "estimated",
+    "config_hash",
+    "driftd_version",
+]
+
+
+def test_a_shift_becomes_one_incident_in_one_thread(kafka: Broker, topic: MakeTopic, tmp_path: Path) -> None:
+    # Given eight ordinary days, and four in which amounts are 25 higher, with their labels
+    predictions, labels = topic(2), topic(2)
+    calm, shifted = orders(0, 8, seed=5), orders(8, 4, seed=6, shift=25.0)
+    for frame in (calm, shifted):
+        produce(kafka.bootstrap, predictions, frame)
+        produce_labels(kafka.bootstrap, labels, frame)
+    with LocalSlack() as slack:
+        config = configure(tmp_path, kafka.bootstrap, predictions, labels, slack=slack.url)
+        # When
+        done = driftd("run", "--until-end", "--config", config)
+        # Then it ends by itself
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+        found = results(config)
+        # every finding has exactly the promised fields
+        assert all(list(row) == FIELDS for row in found)
+        # every window that ends within the data was judged: its rows are those that were produced
+        drift = {row["window_end"]: row["rows"] for row in found if row["metric"] == "rows"}
+        assert drift[rfc3339(START + DAY)] == ROWS_A_DAY
+        assert drift[rfc3339(START + DAY // 2)] == ROWS_A_DAY // 2
+        # (the last row is of 23:54, so the day's own window does not end within the data)
+        assert len(drift) == 23
+        # the ordinary days are quiet, the others are one incident
+        flagged = [row for row in found if row["verdict"] in ("drift", "degraded", "violated")]
+        assert {row["window_end"] > rfc3339(START + 8 * DAY) for row in flagged} == {True}
+        assert len({row["incident"] for row in flagged} - {None}) == 1
+        assert {"prediction_drift", "feature_drift"} <= {row["signal"] for row in flagged}
+        # quality was judged by the labels
+        quality = [row for row in found if row["metric"] == "mae"]
+        assert quality[-1]["rows"] == ROWS_A_DAY
+        # and one thread tells of it
+        (thread,) = slack.threads()
+        assert thread.channel == "#orders"
+    # and what it left can be asked
+    status = driftd("status", "--config", config, "--verify")
+    assert status.returncode == 0, status.stdout
+    assert "The books balance." in status.stdout
+
+
+def test_a_second_run_has_nothing_to_add(kafka: Broker, topic: MakeTopic, tmp_path: Path) -> None:
+    predictions = topic(2)
+    produce(kafka.bootstrap, predictions, orders(0, 3, seed=5))
+    config = configure(tmp_path, kafka.bootstrap, predictions, None)
+    assert driftd("run", "--until-end", "--config", config).returncode == 0
+    before = results(config, "--revisions", "all")
+    assert driftd("run", "--until-end", "--config", config).returncode == 0
+    assert results(config, "--revisions", "all") == before
