@@ -116,18 +116,19 @@ def add_predictions(
     model_id = names.intern(conn, {model})[model]
     times = np.asarray(event_time, dtype=np.int64)
     columns = _Columns(
-        model_id,
-        hashes,
-        np.zeros(len(hashes), np.int64) if item is None else np.asarray(item, dtype=np.int64),
-        times,
-        np.asarray(offset, dtype=np.int64),
-        np.asarray(partition, dtype=np.int64),
-        np.asarray(version, dtype=object),
-        np.asarray(segments, dtype=object),
-        np.asarray(prediction, dtype=object),
-        np.asarray([None] * len(hashes) if score is None else score, dtype=object),
+        model_id=model_id,
+        id_hash=hashes,
+        item=np.zeros(len(hashes), np.int64) if item is None else np.asarray(item, dtype=np.int64),
+        event_time=times,
+        offset=np.asarray(offset, dtype=np.int64),
+        partition=np.asarray(partition, dtype=np.int64),
+        version=version,
+        segments=segments,
+        prediction=prediction,
+        score=score,
     )
-    _check_lengths({name: getattr(columns, name) for name in columns.__match_args__[1:]})
+    given = {name: getattr(columns, name) for name in columns.__match_args__[1:]}
+    _check_lengths({name: column for name, column in given.items() if column is not None})
     pane_starts = times - times % pane
     counts = {"offered": len(hashes), "awaiting": 0, "predictions_superseded": 0, "predictions_thinned": 0}
     for pane_start in np.unique(pane_starts).tolist():
@@ -146,16 +147,16 @@ class _Columns:
     event_time: NDArray[np.int64]
     offset: NDArray[np.int64]
     partition: NDArray[np.int64]
-    version: NDArray[np.object_]
-    segments: NDArray[np.object_]
-    prediction: NDArray[np.object_]
-    score: NDArray[np.object_]
+    version: Sequence[str]
+    segments: Sequence[str]
+    prediction: Sequence[float | str | None] | NDArray[Any]
+    score: Sequence[float | None] | NDArray[Any] | None
 
     def rows(self, conn: Connection, pane_start: Micros, index: NDArray[np.intp]) -> list[tuple[Any, ...]]:
         """The rows at these places, ready to be inserted."""
-        version, segments = self.version[index].tolist(), self.segments[index].tolist()
+        version, segments = _taken(self.version, index), _taken(self.segments, index)
         shared = names.intern(conn, {*version, *segments})
-        numbers, texts = _numbers_and_texts(self.prediction[index].tolist())
+        numbers, texts = _numbers_and_texts(_taken(self.prediction, index))
         return list(
             zip(
                 repeat(self.model_id),
@@ -169,7 +170,7 @@ class _Columns:
                 [shared[text] for text in segments],
                 numbers,
                 texts,
-                self.score[index].tolist(),
+                repeat(None) if self.score is None else _taken(self.score, index),
                 strict=False,
             )
         )
@@ -180,6 +181,14 @@ def _check_lengths(columns: Mapping[str, Sized]) -> None:
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"Columns of different lengths: {lengths}.")
+
+
+def _taken(values: Sequence[Any] | NDArray[Any], index: NDArray[np.intp]) -> list[Any]:
+    """The values at these places as Python's own; what a pane does not keep is not touched."""
+    if isinstance(values, np.ndarray):
+        chosen: list[Any] = values[index].tolist()
+        return chosen
+    return [values[place] for place in index.tolist()]
 
 
 def _signed(unsigned: NDArray[np.uint64]) -> list[int]:
@@ -347,13 +356,12 @@ def add_labels(
     index = np.arange(len(hashes))
     if settled is not None and bound < _ALL:
         index = np.flatnonzero((hashes < np.uint64(bound)) | (times >= settled))
-    label = np.asarray(label, dtype=object)
     _check_lengths(
         {"id_hash": hashes, "time": times, "offset": offsets, "partition": partitions, "item": items, "label": label}
     )
     # Latest first: of the batch's own labels for one id, the one that counts is inserted and the others are not.
     index = index[np.lexsort((-partitions[index], -offsets[index], -times[index], hashes[index]))]
-    numbers, texts = _numbers_and_texts(label[index].tolist())
+    numbers, texts = _numbers_and_texts(_taken(label, index))
     rows = list(
         zip(
             repeat(model_id),
