@@ -9,8 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-import msgspec
-
 from daemon import crashpoints
 from daemon.config.settings import Settings
 from daemon.deliver.limiter import Limiter
@@ -232,7 +230,9 @@ class Sender:
             receiver.deliver(Delivery(claimed, view, receipts, self._saver(claimed), self._pacer(receiver)))
         except DeliveryError as error:
             return self._put_off(claimed, error)
-        except (msgspec.DecodeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        except StoreError:
+            raise
+        except Exception as error:
             # A mistake of ours must not spin, must not be silent, and must not stop the other lanes.
             log.exception("Row %d of the outbox cannot be delivered", claimed.id)
             return self._put_off(claimed, Refused(f"{claimed.receiver}: a fault of driftd's own: {error!r}."))
