@@ -121,7 +121,7 @@ def _levels(rules: Rules, noise: Noise) -> dict[Share, float]:
     """The level of each share: of what is tested against ordinary windows, autocorrelation and all."""
     return {
         share: level(rules.alarms_per_week * PORTIONS[share], rules.size, rules.every, rules.for_windows, noise.rho)
-        for share in (Share.DRIFT, Share.DATA_QUALITY)
+        for share in (Share.DRIFT, Share.DATA_QUALITY, Share.VOLUME)
     }
 
 

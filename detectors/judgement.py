@@ -17,10 +17,11 @@ class Share(StrEnum):
 
     DRIFT = "drift"
     DATA_QUALITY = "data_quality"
+    VOLUME = "volume"
     QUALITY = "quality"
 
 
-PORTIONS = {Share.DRIFT: 0.5, Share.DATA_QUALITY: 0.25, Share.QUALITY: 0.25}
+PORTIONS = {Share.DRIFT: 0.5, Share.DATA_QUALITY: 0.2, Share.VOLUME: 0.1, Share.QUALITY: 0.2}
 """The parts of the budget; they add up to 1. Drift tests the most values, so it has the largest."""
 
 
@@ -46,26 +47,29 @@ class Measurement:
 def judge(measurements: Sequence[Measurement], levels: dict[Share, float]) -> list[Finding]:
     """The findings of one evaluation, in the order of the measurements.
 
-    A share's level is split: half for the whole model's values, half for those of segments; inside each half the false
-    discovery rate is held by Benjamini and Hochberg's rule (1995).
+    A share's level is split where there are segments: half for the whole model's values, half for those of segments;
+    inside each the false discovery rate is held by Benjamini and Hochberg's rule (1995).
     """
     unusual = [False] * len(measurements)
     for share, level in levels.items():
-        for of_segments in (False, True):
-            places = [
-                place
-                for place, measurement in enumerate(measurements)
-                if measurement.share is share
-                and not measurement.settled
-                and not measurement.rule
-                and (measurement.finding.segment is not None) is of_segments
-            ]
-            if not places:
-                continue
-            p_values = np.array([_p_value(measurements[place].finding) for place in places])
-            for place, rejected in zip(places, benjamini_hochberg(p_values, level / 2).tolist(), strict=True):
-                unusual[place] = rejected
+        whole, of_segments = _tested(measurements, share)
+        for places in (whole, of_segments):
+            if places:
+                p_values = np.array([_p_value(measurements[place].finding) for place in places])
+                q = level / 2 if of_segments else level
+                for place, rejected in zip(places, benjamini_hochberg(p_values, q).tolist(), strict=True):
+                    unusual[place] = rejected
     return [_verdict(measurement, unusual[place]) for place, measurement in enumerate(measurements)]
+
+
+def _tested(measurements: Sequence[Measurement], share: Share) -> tuple[list[int], list[int]]:
+    """The places of the values of one share that have a test: the whole model's, and those of segments."""
+    whole: list[int] = []
+    of_segments: list[int] = []
+    for place, measurement in enumerate(measurements):
+        if measurement.share is share and not measurement.settled and not measurement.rule:
+            (whole if measurement.finding.segment is None else of_segments).append(place)
+    return whole, of_segments
 
 
 def _p_value(finding: Finding) -> float:

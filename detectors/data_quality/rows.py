@@ -36,4 +36,4 @@ def rows(window: Window) -> Iterator[Measurement]:
         driver=f"rows: {usual.mean:.0f} → {count} (usual {low:.0f} to {high:.0f})",
     )
     large = count >= threshold if count >= usual.mean else count <= threshold
-    yield Measurement(finding, Share.DATA_QUALITY, large, bad=Verdict.VIOLATED, muted=window.muted)
+    yield Measurement(finding, Share.VOLUME, large, bad=Verdict.VIOLATED, muted=window.muted)
