@@ -321,12 +321,12 @@ class WindowTest:
     def _chance(self, at: NumericLayout | CategoricalLayout, segment: SegmentKey | None) -> float:
         reference = self._reference.profile
         counts = reference.counts(at.name, coarse=True)
-        if isinstance(at, NumericLayout):
-            positions = self._reference.coarse_positions(at.name)
-            sigma = at.sigma
-            statistic = lambda draws: wasserstein(counts, draws, positions) / sigma  # noqa: E731
-        else:
-            statistic = lambda draws: total_variation(counts, draws)  # noqa: E731
+
+        def distance(draws: NDArray[np.int64]) -> NDArray[np.float64]:
+            if isinstance(at, NumericLayout):
+                return wasserstein(counts, draws, self._reference.coarse_positions(at.name)) / at.sigma
+            return total_variation(counts, draws)
+
         value = self.distance(at.name, segment)
         if not np.isfinite(value):
             return 1.0
@@ -335,7 +335,7 @@ class WindowTest:
             self._profile.present(at.name, segment),
             counts,
             reference.present(at.name, segment),
-            statistic,
+            distance,
             key=f"{self._reference.layout.hash}/{at.name}/auto",
         )
 
