@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from sqlalchemy import Connection, func, or_, select
 
 from daemon.store import labels as label_join
@@ -71,7 +72,7 @@ def due_drift(
     query = (
         select(panes.c.pane_start, func.sum(panes.c.rows)).where(panes.c.model == model).group_by(panes.c.pane_start)
     )
-    rows = {start: int(count) for start, count in conn.execute(query)}
+    rows = {start: int(count) for start, count in conn.execute(query).all()}
     done = _evaluated(conn, model, "drift", size, every)
     closes = (allowed_lateness, size - pane + allowed_lateness)
     due = []
@@ -111,7 +112,7 @@ def due_quality(
         return []
     kept_from = conn.execute(select(progress.c.labels_kept_from).where(progress.c.model == model)).scalar()
     query = select(label_panes.c.pane_start, label_panes.c.kept).where(label_panes.c.model_id == model_id)
-    expected = {start: int(count) for start, count in conn.execute(query) if count}
+    expected = {start: int(count) for start, count in conn.execute(query).all() if count}
     done = _evaluated(conn, model, "quality", size, every)
     age = -1 if label_now is None else label_now
     candidates = []
@@ -180,19 +181,22 @@ def labels_needed_from(
     return min([first_open, *(window.start for window in waiting)])
 
 
-def window_sums(rows: Mapping[Micros, int], size: Micros, every: Micros) -> Iterable[tuple[Micros, int]]:
+def window_sums(rows: Mapping[Micros, int], size: Micros, every: Micros) -> list[tuple[Micros, int]]:
     """The end and the rows of each window that has any, in order, from rows by pane start.
 
-    >>> list(window_sums({0: 5, 60: 7}, size=120, every=60))
+    >>> window_sums({0: 5, 60: 7}, size=120, every=60)
     [(60, 5), (120, 12), (180, 7)]
     """
-    sums: dict[Micros, int] = {}
-    for start, count in rows.items():
-        end = (start // every + 1) * every
-        while end - size <= start:
-            sums[end] = sums.get(end, 0) + count
-            end += every
-    return sorted(sums.items())
+    if not rows:
+        return []
+    starts = np.array(sorted(rows), dtype=np.int64)
+    until = np.concatenate([[0], np.cumsum([rows[start] for start in starts.tolist()], dtype=np.int64)])
+    first = (starts // every + 1) * every
+    ends = np.unique(np.concatenate([first + step * every for step in range(-(-size // every))]))
+    sums = until[np.searchsorted(starts, ends)] - until[np.searchsorted(starts, ends - size)]
+    # A window that is shorter than its step, or the last step of one that is no multiple of it, may hold nothing.
+    held = np.searchsorted(starts, ends) > np.searchsorted(starts, ends - size)
+    return list(zip(ends[held].tolist(), sums[held].tolist(), strict=True))
 
 
 def is_due(
@@ -262,5 +266,5 @@ def _evaluated(conn: Connection, model: str, kind: str, size: Micros, every: Mic
         .where(*of_kind, evaluations.c.window_end - evaluations.c.window_start == size)
         .order_by(evaluations.c.window_end, evaluations.c.revision)
     )
-    latest = {row[0]: Evaluated(*row[1:]) for row in conn.execute(query)}
+    latest = {row[0]: Evaluated(*row[1:]) for row in conn.execute(query).all()}
     return _Done(latest, -1 if other is None else other)

@@ -207,9 +207,11 @@ def test_the_first_evaluation_needs_no_reason() -> None:
 
 
 def test_sums_of_windows_longer_than_their_step_and_shorter() -> None:
-    assert list(window_sums({5: 1, 6: 2}, size=4, every=2)) == [(6, 1), (8, 3), (10, 2)]
-    assert list(window_sums({0: 1, 1: 2, 2: 4, 3: 8}, size=1, every=2)) == [(2, 2), (4, 8)]
-    assert list(window_sums({}, size=4, every=2)) == []
+    assert window_sums({5: 1, 6: 2}, size=4, every=2) == [(6, 1), (8, 3), (10, 2)]
+    assert window_sums({0: 1, 1: 2, 2: 4, 3: 8}, size=1, every=2) == [(2, 2), (4, 8)]
+    assert window_sums({}, size=4, every=2) == []
+    assert window_sums({0: 1, 10**15: 2}, size=4, every=4) == [(4, 1), (10**15 + 4, 2)], "a long gap costs nothing"
+    assert window_sums({-3: 1}, size=5, every=2) == [(-2, 1), (0, 1), (2, 1)]
 
 
 @dataclass

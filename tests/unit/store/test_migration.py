@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
+from sqlalchemy import Table, create_engine
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateTable
 
 from daemon.store import Store, StoreHeld, StoreMissing, StoreNewer, StoreOutdated, migration
 from daemon.store.maintenance import migrate_store
@@ -32,6 +34,14 @@ def test_migrating_gives_what_creating_afresh_gives(path: Path, tmp_path: Path) 
     engine.dispose()
 
     assert statements(path) == statements(tmp_path / "created.db")
+
+
+@pytest.mark.parametrize("table", metadata.sorted_tables, ids=lambda table: table.name)
+def test_postgresql_can_have_the_same_tables(table: Table) -> None:
+    text = str(CreateTable(table).compile(dialect=postgresql.dialect()))
+
+    assert "WITHOUT ROWID" not in text
+    assert "REFERENCES" not in text or "FOREIGN KEY" in text
 
 
 def test_the_program_knows_every_revision_in_order() -> None:
