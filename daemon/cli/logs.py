@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 
-QUIET = ("alembic", "apscheduler", "kafka", "uvicorn", "slack_sdk", "urllib3")
+QUIET = ("alembic", "kafka", "uvicorn", "slack_sdk", "urllib3")
 """Libraries of which only warnings are worth a line."""
 
 
@@ -30,3 +30,5 @@ def start(level: str) -> None:
     logging.captureWarnings(True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It warns whenever a tick finds the one before it still at work, which is as it should be.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)

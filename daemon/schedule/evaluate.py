@@ -222,7 +222,9 @@ class Evaluator:
                     rows=result.rows,
                     gap=lost,
                 )
-                board = self._recorder.record(conn, evaluation, [observation], wall)
+                # A replay tells the same story at any speed: its incidents go by the windows, not by the reading.
+                at = wall if watched.clock == "wall" else due.end
+                board = self._recorder.record(conn, evaluation, [observation], now=at, wall=wall)
                 if due.kind == "drift" and task.reference is not None:
                     self._calibrate(conn, due, task.reference, result, incomplete=lost or _interrupted(board, due))
                 _note_errors(conn, due, findings, wall)

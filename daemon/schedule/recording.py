@@ -34,25 +34,31 @@ class Recorder:
         return Board(model) if body is None else Board.from_bytes(body)
 
     def record(
-        self, conn: Connection, evaluation: Evaluation, observations: Sequence[Observation], wall: Micros
+        self,
+        conn: Connection,
+        evaluation: Evaluation,
+        observations: Sequence[Observation],
+        *,
+        now: Micros,
+        wall: Micros,
     ) -> Board:
         """Records an evaluation with the findings of its first observation, and takes a step for each of them all.
 
-        `evaluation.evaluated_at` is the incidents' clock, `wall` that of what is sent.
+        `now` is the incidents' clock, `wall` that of what is sent.
         """
         policy = Policy.of(self.settings.models[evaluation.model])
         board = self.board(conn, evaluation.model)
         before = board
         changes: list[Change] = []
         for observation in observations:
-            taken = step(board, observation, policy, evaluation.evaluated_at)
+            taken = step(board, observation, policy, now)
             board = taken.board
             changes += taken.changes
         evaluations.record(conn, evaluation, attribute(observations[0].findings, board, changes, policy))
         if board != before:
-            incidents.save_board(conn, board.model, board.to_bytes(), evaluation.evaluated_at)
+            incidents.save_board(conn, board.model, board.to_bytes(), now)
         for change in changes:
-            self._change(conn, change, evaluation.evaluated_at, wall)
+            self._change(conn, change, now, wall)
         return board
 
     def _change(self, conn: Connection, change: Change, now: Micros, wall: Micros) -> None:

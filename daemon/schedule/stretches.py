@@ -63,7 +63,7 @@ def allowed_silence(conn: Connection, watched: Watched, spans: list[Span]) -> Al
 
 
 def record_stretch(conn: Connection, recorder: Recorder, watched: Watched, stretch: Stretch, wall: Micros) -> None:
-    """Records a proven silence, and that it is over."""
+    """Records a proven silence as what a daemon of that day would have said: too long at last, and then over."""
     evaluation = Evaluation(
         model=watched.name,
         kind=KIND,
@@ -83,7 +83,7 @@ def record_stretch(conn: Connection, recorder: Recorder, watched: Watched, stret
     silent = no_predictions(stretch.last_row, stretch.next_row, stretch.allowed)
     over = Finding(Signal.NO_PREDICTIONS, silent.metric, Verdict.OK, threshold=silent.threshold, immediate=True)
     observations = [
-        Observation(KIND, stretch.last_row, stretch.next_row, [silent]),
+        Observation(KIND, stretch.last_row, stretch.known_at, [silent]),
         Observation(KIND, stretch.next_row, stretch.next_row, [over]),
     ]
-    recorder.record(conn, evaluation, observations, wall)
+    recorder.record(conn, evaluation, observations, now=stretch.next_row, wall=wall)

@@ -146,4 +146,4 @@ class Traffic:
             driftd_version=__version__,
         )
         observation = Observation("silence", evaluation.window_start, now, [judgement.finding])
-        self._recorder.record(conn, evaluation, [observation], wall)
+        self._recorder.record(conn, evaluation, [observation], now=now, wall=wall)

@@ -99,7 +99,7 @@ Sample = tuple[str, tuple[str, ...], float]
 """A metric's name, its label values and the value."""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class StoreCollector(Collector):
     """Reads the store in one snapshot a scrape."""
 

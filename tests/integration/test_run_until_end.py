@@ -7,31 +7,8 @@ from pathlib import Path
 from deploy.slack.local import LocalSlack
 from detectors.instants import DAY, rfc3339
 from tests.conftest import Broker, MakeTopic
+from tests.integration.fields import FIELDS
 from tests.integration.shop import ROWS_A_DAY, START, configure, driftd, orders, produce, produce_labels, results
-
-FIELDS = [
-    "model",
-    "version",
-    "segment",
-    "window_start",
-    "window_end",
-    "revision",
-    "rows",
-    "signal",
-    "column",
-    "metric",
-    "value",
-    "threshold",
-    "noise_floor",
-    "p_value",
-    "verdict",
-    "severity",
-    "incident",
-    "reference",
-    "estimated",
-    "config_hash",
-    "driftd_version",
-]
 
 
 def test_a_shift_becomes_one_incident_in_one_thread(kafka: Broker, topic: MakeTopic, tmp_path: Path) -> None:
