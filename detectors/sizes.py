@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from detectors.distances import coarse_positions, differing, total_variation, wasserstein
+from detectors.distances import differing, total_variation, wasserstein
 from detectors.drift import METHODS, DriftMethod, Kind, Points
 from detectors.drift.bridge import is_evidently, run_evidently
 from detectors.layout import CategoricalLayout, NumericLayout
@@ -21,6 +21,8 @@ from detectors.rules import ColumnRule
 ROBUST_WASSERSTEIN, TVD, DIFFERING = "robust_wasserstein", "tvd", "differing"
 DIFFERING_LIMIT = 0.025
 """A column that was constant in the reference matters when so many of its values differ."""
+
+_REACH = float(np.finfo(np.float64).max) / 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def measure(
         return Size(DIFFERING, value, DIFFERING_LIMIT, value >= DIFFERING_LIMIT)
     if rule.method == "auto":
         if isinstance(column, NumericLayout):
-            value = float(wasserstein(before, after, profile.positions(column.name))) / column.sigma
+            value = float(wasserstein(before, after, _within_reach(profile.positions(column.name)))) / column.sigma
         else:
             value = float(total_variation(before, after))
         return _automatic(column, value, rule, noise.floor(column.name))
@@ -141,9 +143,7 @@ def measure_segments(
     `before` and `after` hold the coarse body cells, one row a segment; both have a value in every row. Segments keep
     no sample and no range, so a test of Evidently's gives way to `auto` here.
     """
-    positions = None
-    if isinstance(column, NumericLayout):
-        positions = coarse_positions(column, reference.profile.counts(column.name))
+    positions = reference.coarse_positions(column.name) if isinstance(column, NumericLayout) else None
     if column.constant:
         place = int(np.argmax(before.sum(axis=0)))
         values = 1.0 - after[:, place] / after.sum(axis=1)
@@ -167,10 +167,16 @@ def measure_segments(
     return sizes
 
 
+def _within_reach(positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Positions whose differences are finite: the sums in a tail of huge values are not."""
+    return np.nan_to_num(np.clip(positions, -_REACH, _REACH))
+
+
 def _automatic(column: NumericLayout | CategoricalLayout, value: float, rule: ColumnRule, floor: float | None) -> Size:
     kind = kind_of(column)
     threshold = METHODS["auto"].thresholds[kind] if rule.threshold is None else rule.threshold
     metric = ROBUST_WASSERSTEIN if kind is Kind.NUMERIC else TVD
+    value = min(value, float(np.finfo(np.float64).max))
     return Size(metric, value, threshold, value >= threshold, floor)
 
 

@@ -24,10 +24,12 @@ def robust_deviation(values: NDArray[np.float64], counts: NDArray[np.float64]) -
     low = values[np.searchsorted(reached, CLIP * total, "left")]
     high = values[min(int(np.searchsorted(reached, (1 - CLIP) * total, "left")), len(values) - 1)]
     for spread in (np.clip(values, low, high), values):
-        mean = np.dot(spread, counts) / total
-        deviation = float(np.sqrt(np.dot((spread - mean) ** 2, counts) / total))
-        if deviation > 0:
-            return deviation
+        # In units of their own range, or the squares of tiny numbers would be nothing and those of huge ones infinite.
+        unit = float(spread[-1] - spread[0])
+        if unit > 0:
+            spread = (spread - spread[0]) / unit
+            mean = np.dot(spread, counts) / total
+            return unit * float(np.sqrt(np.dot((spread - mean) ** 2, counts) / total))
     return 0.0
 
 
