@@ -19,8 +19,8 @@ not among those kept, and *expired* when it left without having been joined.
 The last equation is about the predictions that are kept for their labels: *offered* is each one that was given to the
 join, *awaiting* each one that is there now, the rest have left it.
 
-`labels.py` and `dead_letters.py` write the counters of what they do; intake adds the others: messages, decoded,
-dead_lettered, ignored, predictions, profiled, late_dropped, expired_unpaired.
+`predictions.py`, `labels.py` and `dead_letters.py` write the counters of what they do; intake adds the others:
+messages, decoded, dead_lettered, ignored, predictions, profiled, late_dropped, expired_unpaired.
 """
 
 from __future__ import annotations

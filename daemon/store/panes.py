@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, and_, delete, func, or_, select, update
 
 from daemon.store import dialect
+from daemon.store.columns import SHIFT
 from daemon.store.schema import panes, partials
 from detectors.instants import Micros
 
 FAN_IN = 16
 """How many partials of one tier become one of the next."""
-
-# Hashes are unsigned and the database's integers are signed: shifted, they keep their order.
-_SHIFT = 1 << 63
 
 
 _PARTIAL_COLUMNS = (
@@ -112,7 +110,7 @@ def add_partial(
     """
     partial = (model, version, pane_start, spec_hash, 0, rows, now, profile, sample)
     dialect.insert_many(conn, partials, _PARTIAL_COLUMNS, [partial])
-    kth = None if kth_hash is None else kth_hash - _SHIFT
+    kth = None if kth_hash is None else kth_hash - SHIFT
     pane = (model, version, pane_start, spec_hash, rows, kth, min_event_time, max_event_time)
     dialect.insert_many(conn, panes, _PANE_COLUMNS, [pane], conflict=_ADD_TO_PANE)
 
@@ -127,7 +125,7 @@ def sample_threshold(conn: Connection, model: str, version: str, pane_start: Mic
             panes.c.spec_hash == spec_hash,
         )
     ).scalar()
-    return None if value is None else value + _SHIFT
+    return None if value is None else value + SHIFT
 
 
 def lower_sample_threshold(
@@ -141,9 +139,9 @@ def lower_sample_threshold(
             panes.c.pane_start == pane_start,
             panes.c.version == version,
             panes.c.spec_hash == spec_hash,
-            or_(panes.c.kth_hash.is_(None), panes.c.kth_hash > kth_hash - _SHIFT),
+            or_(panes.c.kth_hash.is_(None), panes.c.kth_hash > kth_hash - SHIFT),
         )
-        .values(kth_hash=kth_hash - _SHIFT)
+        .values(kth_hash=kth_hash - SHIFT)
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon import crashpoints
-from daemon.store import books, dead_letters, gaps, labels, panes, positions, specs, status
+from daemon.store import books, dead_letters, gaps, labels, panes, positions, predictions, specs, status
 from daemon.store.gaps import Gap
 from daemon.store.positions import Position
 from daemon.store.specs import Activation
@@ -69,7 +69,7 @@ def prepare(store: Store, buffer: Buffer) -> Prepared:
         for group in table.groups():
             with store.read() as conn:
                 below = panes.sample_threshold(conn, key.model, group.version, group.pane, key.spec_hash)
-                kept_below = labels.threshold(conn, key.model, group.pane) if table.keeps_predictions else None
+                kept_below = predictions.threshold(conn, key.model, group.pane) if table.keeps_predictions else None
             prepared.partials.append(_partial(key, table, group, below))
             if kept_below is not None:
                 prepared.predictions.append(_predictions(key, table, group))
@@ -165,7 +165,7 @@ def write(
             )
         crashpoints.reach("checkpoint.inside_transaction")
         for waiting in prepared.predictions:
-            labels.add_predictions(conn, waiting.model, **waiting.arguments)
+            predictions.add_predictions(conn, waiting.model, **waiting.arguments)
         for model, rows in buffer.labels.items():
             labels.add_labels(
                 conn,

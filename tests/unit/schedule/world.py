@@ -21,7 +21,7 @@ from daemon.schedule.recording import Recorder
 from daemon.schedule.references import References
 from daemon.schedule.specs import SpecParts, StoredSpecs
 from daemon.schedule.workers import WorkerPool
-from daemon.store import Store, labels, panes, positions, specs
+from daemon.store import Store, labels, panes, positions, predictions, specs
 from daemon.store.evaluations import ResultRow, results
 from daemon.store.positions import Partition, Position
 from daemon.stream.spec import Spec, spec_of
@@ -60,9 +60,8 @@ def orders(first_day: int, days: int, *, seed: int, shift: float = 0.0) -> pd.Da
 
 def configuration(folder: Path, **changes: Any) -> Settings:
     """The settings of the model, with its reference file written beside them; `changes` go into the model."""
-    reference = folder / "reference.parquet"
-    if not reference.exists():
-        orders(-REFERENCE_DAYS, REFERENCE_DAYS, seed=1).to_parquet(reference)
+    if not (folder / "driftd.yaml").exists():
+        orders(-REFERENCE_DAYS, REFERENCE_DAYS, seed=1).to_parquet(folder / "reference.parquet")
     installation = {name: changes.pop(name) for name in ("clock", "receivers", "http") if name in changes}
     document = {
         "installation": "test",
@@ -139,7 +138,7 @@ class World:
                     now=self.wall,
                 )
             if self.model.labels is not None:
-                labels.add_predictions(
+                predictions.add_predictions(
                     conn,
                     MODEL,
                     id_hash=[int(value) for value in rows.identity],

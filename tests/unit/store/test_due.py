@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 from sqlalchemy import Connection
 
-from daemon.store import due, evaluations, labels, panes
+from daemon.store import due, evaluations, labels, panes, predictions
 from daemon.store.due import Evaluated, is_due, window_sums
 from daemon.store.evaluations import Evaluation
 from daemon.store.maintenance import Keep, retention
@@ -223,7 +223,7 @@ class LabelTimeline(Timeline):
 
     def predict(self, pane: int, count: int = 10) -> None:
         numbers = list(range(pane * 1000, pane * 1000 + count))
-        labels.add_predictions(
+        predictions.add_predictions(
             self.conn,
             "m",
             id_hash=numbers,

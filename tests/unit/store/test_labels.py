@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, create_engine, select
 from sqlalchemy.pool import StaticPool
 
-from daemon.store import books, labels
+from daemon.store import books, labels, predictions
 from daemon.store.schema import metadata
 from daemon.store.schema import predictions as prediction_table
 from detectors.instants import HOUR
@@ -41,7 +41,7 @@ class Label:
 
 
 def predict(conn: Connection, *rows: Prediction, limit: int = 100, model: str = "m") -> None:
-    labels.add_predictions(
+    predictions.add_predictions(
         conn,
         model,
         id_hash=[row.id for row in rows],
@@ -156,12 +156,12 @@ def test_a_pane_keeps_the_lowest_hashes_when_it_brings_too_many(conn: Connection
     step = 2**64 // 64
     rows = [Prediction(i * step, i, i) for i in range(64)]
     predict(conn, *rows[:40:2], limit=16)
-    assert labels.threshold(conn, "m", 0) == 2**63
+    assert predictions.threshold(conn, "m", 0) == 2**63
     predict(conn, *rows[1:40:2], limit=16)
     predict(conn, *rows[40:], limit=16)
 
-    assert labels.threshold(conn, "m", 0) == 2**62
-    assert labels.threshold(conn, "m", HOUR) == labels.threshold(conn, "other", 0) == 2**64
+    assert predictions.threshold(conn, "m", 0) == 2**62
+    assert predictions.threshold(conn, "m", HOUR) == predictions.threshold(conn, "other", 0) == 2**64
     assert counts(conn) == {"offered": 64, "awaiting": 16, "predictions_thinned": 48}
 
 
@@ -180,7 +180,7 @@ def test_what_is_kept_depends_on_the_rows_and_not_on_their_order(engine, ids, cu
                 predict(conn, *batch, limit=8)
             assert books.check(conn) == []
             found = set(conn.scalars(select(prediction_table.c.id_hash)))
-            return found, labels.threshold(conn, "m", 0)
+            return found, predictions.threshold(conn, "m", 0)
 
     shuffled = order.sample(rows, len(rows))
     edges = [0, *sorted(cuts), len(rows)]
@@ -194,13 +194,13 @@ def test_a_settled_label_obeys_the_loosest_open_pane(conn: Connection) -> None:
     predict(
         conn, *(Prediction(i, 1, i) for i in range(8)), *(Prediction(TOP - i, 1, 50 + i) for i in range(4)), limit=8
     )
-    assert labels.loosest_threshold(conn, "m") == 2**63
+    assert predictions.loosest_threshold(conn, "m") == 2**63
     label(conn, Label(low, 10, 1), Label(high, 10, 2), Label(high - 1, 20, 3), settled=20)
     assert counts(conn)["thinned"] == 1, "the high one before the settled instant"
 
     # A pane that keeps everything may hold any id.
     predict(conn, Prediction(high - 2, HOUR, 99))
-    assert labels.loosest_threshold(conn, "m") == 2**64
+    assert predictions.loosest_threshold(conn, "m") == 2**64
     label(conn, Label(high - 2, 10, 4), settled=20)
     assert counts(conn)["thinned"] == 1
 
@@ -260,7 +260,7 @@ def test_columns_of_different_lengths_are_refused(conn: Connection) -> None:
     with pytest.raises(ValueError, match="different lengths"):
         labels.add_labels(conn, "m", id_hash=[1, 2], time=[1, 2], partition=[0, 0], offset=[1], label=[1.0, 2.0])
     with pytest.raises(ValueError, match="different lengths"):
-        labels.add_predictions(
+        predictions.add_predictions(
             conn,
             "m",
             id_hash=[1],
