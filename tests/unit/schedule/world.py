@@ -59,10 +59,12 @@ def orders(first_day: int, days: int, *, seed: int, shift: float = 0.0) -> pd.Da
 
 
 def configuration(folder: Path, **changes: Any) -> Settings:
-    """The settings of the model, with its reference file written beside them; `changes` go into the model."""
+    """The settings, with the reference file written beside them once; `changes` go into the model, but what is under
+    `installation` into the file itself.
+    """
     if not (folder / "driftd.yaml").exists():
         orders(-REFERENCE_DAYS, REFERENCE_DAYS, seed=1).to_parquet(folder / "reference.parquet")
-    installation = {name: changes.pop(name) for name in ("clock", "receivers", "http") if name in changes}
+    installation = changes.pop("installation", {})
     document = {
         "installation": "test",
         "clock": "event",

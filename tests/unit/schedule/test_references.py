@@ -1,0 +1,185 @@
+"""Given a reference file, what becomes of its model: running, waiting with a reason, a new version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from daemon.config.settings import Model
+from daemon.schedule.reading import event_times, usual_gap
+from daemon.schedule.references import local_path, read_request
+from daemon.schedule.workers import WorkerPool
+from daemon.store import panes, references, specs, status, usual
+from detectors.errors import UnusableEventTime
+from detectors.instants import DAY, HOUR, MINUTE, parse_rfc3339
+from tests.unit.schedule.world import MODEL, START, World, orders, world
+
+
+def model(**changes: Any) -> Model:
+    predictions = {"topic": "orders"} | changes.pop("predictions", {})
+    return Model.model_validate({"predictions": predictions, "reference": {"uri": "r.parquet"}, **changes})
+
+
+def state(made: World) -> status.ModelState:
+    with made.store.read() as conn:
+        return status.model_states_by_name(conn)[MODEL]
+
+
+def test_a_usable_reference_runs_its_model_from_the_first_pane(tmp_path: Path, pool: WorkerPool) -> None:
+    with world(tmp_path, pool) as made, made.store.read() as conn:
+        assert state(made).state == "running"
+        reference = references.current(conn, MODEL)
+        assert reference is not None
+        (activation,) = specs.active(conn, MODEL)
+        assert activation.from_pane == 0
+        gap = usual.gap(conn, reference)
+        assert gap is not None
+        assert gap < 10 * MINUTE
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda path: path.unlink(), "does not exist"),
+        (lambda path: path.write_bytes(b"PAR1 no"), "cannot be read"),
+        (lambda path: orders(-1, 1, seed=1)[:0].to_parquet(path), "no rows"),
+        (lambda path: orders(-1, 1, seed=1).drop(columns="prediction").to_parquet(path), "no column 'prediction'"),
+        (lambda path: orders(-1, 1, seed=1).drop(columns="amount").to_parquet(path), "no column 'amount'"),
+    ],
+)
+def test_a_model_waits_with_the_reason_and_is_tried_again_each_minute(
+    tmp_path: Path, pool: WorkerPool, spoil: Any, reason: str
+) -> None:
+    # Given a reference that cannot be used
+    with world(tmp_path, pool, {"columns": {"important": "amount"}}):
+        pass
+    (tmp_path / "driftd.db").unlink()
+    reference = tmp_path / "reference.parquet"
+    sound = reference.read_bytes()
+    spoil(reference)
+    with world(tmp_path, pool, {"columns": {"important": "amount"}}) as made:
+        # Then
+        assert state(made).state == "waiting"
+        assert reason in state(made).reason
+        assert made.references.unusable() == [MODEL]
+        # When it is there again
+        reference.write_bytes(sound)
+        made.references.refresh(made.wall + MINUTE)
+        # Then
+        assert (state(made).state, state(made).reason) == ("running", "")
+        assert made.references.unusable() == []
+
+
+def test_a_changed_file_is_a_new_version_from_the_pane_after_the_last_counted(tmp_path: Path, pool: WorkerPool) -> None:
+    with world(tmp_path, pool) as made:
+        made.predict(orders(0, 1, seed=2))
+        with made.store.read() as conn:
+            first = references.current(conn, MODEL)
+            last_pane = max(pane.pane_start for pane in panes.pane_rows(conn, MODEL))
+        # When another reference stands there
+        orders(-20, 20, seed=9).to_parquet(tmp_path / "reference.parquet")
+        made.references.refresh(made.wall + 1)
+        # Then
+        with made.store.read() as conn:
+            assert references.current(conn, MODEL) != first
+            before, after = specs.active(conn, MODEL)
+        assert before.spec_hash != after.spec_hash
+        assert after.from_pane == last_pane + HOUR
+
+
+def test_the_same_content_again_changes_nothing(tmp_path: Path, pool: WorkerPool) -> None:
+    with world(tmp_path, pool) as made:
+        made.predict(orders(0, 1, seed=2))
+        path = tmp_path / "reference.parquet"
+        path.write_bytes(path.read_bytes())
+        made.references.refresh(made.wall + 1)
+        with made.store.read() as conn:
+            assert len(specs.active(conn, MODEL)) == 1
+
+
+def test_a_bad_new_file_leaves_the_last_good_one_in_force(tmp_path: Path, pool: WorkerPool) -> None:
+    with world(tmp_path, pool) as made:
+        (tmp_path / "reference.parquet").write_bytes(b"half a copy")
+        made.references.refresh(made.wall + 1)
+        assert state(made).state == "running"
+        assert "the last good one goes on" in state(made).reason
+        assert made.references.unusable() == []
+
+
+def test_the_files_columns_go_by_the_last_part_of_the_messages_paths() -> None:
+    request = read_request(
+        model(
+            predictions={
+                "fields": {"timestamp": "meta.at", "prediction": "out.yhat", "features": ["in.amount", "in.kind"]}
+            },
+            segments={"by": ["kind"]},
+        ),
+        Path("r.parquet"),
+    )
+    assert (request.timestamp, request.prediction, request.features) == ("at", "yhat", ("amount", "kind"))
+    assert request.required == ("amount", "kind")
+
+
+def test_names_given_for_the_file_come_first_and_must_be_there() -> None:
+    request = read_request(
+        model(
+            labels={"topic": "labels"},
+            task="regression",
+            reference={"uri": "r.parquet", "fields": {"timestamp": "when", "label": "truth"}},
+        ),
+        Path("r.parquet"),
+    )
+    assert (request.timestamp, request.label, request.features) == ("when", "truth", None)
+    assert request.required == ("truth", "when")
+
+
+def test_a_uri_is_a_path_or_a_file_url() -> None:
+    assert local_path("/data/r.parquet") == Path("/data/r.parquet")
+    assert local_path("file:///data/r%20r.csv") == Path("/data/r r.csv")
+
+
+NOON = parse_rfc3339("2013-03-01T12:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("values", "unit"),
+    [
+        (["2013-03-01T12:00:00Z"], "rfc3339"),
+        (["2013-03-01T13:00:00+01:00"], "s"),
+        ([pd.Timestamp("2013-03-01T12:00")], "rfc3339"),
+        ([pd.Timestamp("2013-03-01T21:00", tz="Asia/Seoul")], "rfc3339"),
+        ([NOON // 1_000_000], "s"),
+        ([NOON // 1_000], "ms"),
+        ([NOON], "us"),
+        ([NOON * 1_000], "ns"),
+        ([NOON / 1_000_000], "s"),
+    ],
+)
+def test_event_times_are_read_as_they_are_stored(values: list[object], unit: str) -> None:
+    assert event_times(pd.Series(values, name="ts"), unit).tolist() == [NOON]
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (["2013-03-01T12:00:00Z", None], "1 rows have no value in 'ts'"),
+        ([1362139200], "holds numbers, but predictions.timestamp_unit is rfc3339"),
+        (["at noon"], "holds what is no time"),
+    ],
+)
+def test_event_times_that_cannot_be_read_say_why(values: list[object], reason: str) -> None:
+    with pytest.raises(UnusableEventTime, match=reason):
+        event_times(pd.Series(values, name="ts"), "rfc3339")
+
+
+def test_the_usual_gap_counts_nights_and_weekends_but_no_single_outage() -> None:
+    hours = np.arange(90 * 24)
+    awake = hours[(hours % 24 >= 6) & ((hours // 24 < 40) | (hours // 24 >= 43))]
+    assert usual_gap(START + awake * HOUR) == 7 * HOUR
+    working = hours[(hours % 24 >= 6) & (hours // 24 % 7 < 5)]
+    assert usual_gap(START + working * HOUR) == 2 * DAY + 7 * HOUR
+    assert usual_gap(np.array([START])) is None
