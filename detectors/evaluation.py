@@ -66,14 +66,14 @@ class _Known:
     noise: Noise
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=8)
 def _known(reference: bytes, live_windows: tuple[bytes, ...]) -> _Known:
     read = _reference(reference)
     live = [WindowVector.from_bytes(data) for data in live_windows]
     return _Known(read, Cells(read.profile), Noise.of(read, live))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=8)
 def _reference(data: bytes) -> Reference:
     return Reference.from_bytes(data)
 

@@ -7,7 +7,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlogy
-from scipy.stats import rankdata
 
 from detectors.quality.metric import Measured, Worse, Z, quality_metric
 from detectors.quality.rows import BINARY, JudgedRows
@@ -18,6 +17,12 @@ CALIBRATION_BINS = 10
 def _scores(rows: JudgedRows) -> NDArray[np.float64]:
     assert rows.scores is not None
     return rows.scores
+
+
+def _midranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each value's rank from 1 on; equal values share the mean of their ranks."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[place])
 
 
 @quality_metric("roc_auc", task=BINARY, worse=Worse.LOWER, scored=True)
@@ -31,9 +36,9 @@ def area_under_the_roc_curve(rows: JudgedRows) -> Measured:
     positives, negatives = len(above), len(below)
     if not positives or not negatives:
         return Measured.undefined("all labels are of one class", len(rows))
-    ranks = rankdata(np.concatenate([above, below]))
-    of_positive = (ranks[:positives] - rankdata(above)) / negatives
-    of_negative = 1 - (ranks[positives:] - rankdata(below)) / positives
+    ranks = _midranks(np.concatenate([above, below]))
+    of_positive = (ranks[:positives] - _midranks(above)) / negatives
+    of_negative = 1 - (ranks[positives:] - _midranks(below)) / positives
     value = float(np.mean(of_positive))
     variance = np.var(of_positive) / max(1, positives - 1) + np.var(of_negative) / max(1, negatives - 1)
     return Measured.normal(value, math.sqrt(variance), len(rows), (0.0, 1.0))

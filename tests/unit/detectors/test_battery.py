@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daemon.config import vocabulary
 from detectors.columns import ColumnType
 from detectors.data_quality import CHECKS
 from detectors.drift import METHODS, DriftMethod, Kind, Points
@@ -50,6 +51,12 @@ def test_everything_is_found_by_importing_its_folder() -> None:
     assert set(CHECKS.names()) == {
         "id_like", "lost", "missing", "mistyped", "nonfinite", "out_of_range", "rows", "stuck", "unseen",
     }  # fmt: skip
+
+
+def test_the_configuration_offers_exactly_what_is_registered() -> None:
+    assert set(vocabulary.METHODS) == set(METHODS.names())
+    for task in (REGRESSION, BINARY):
+        assert set(vocabulary.T[task]) == {metric.name for metric in METRICS if metric.task == task}
 
 
 def test_a_name_is_taken_once_and_an_unknown_one_names_the_nearest() -> None:
