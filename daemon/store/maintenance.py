@@ -54,6 +54,7 @@ def backup(path: Path, target: Path) -> None:
     Raises:
         StoreMissing: there is no store at `path`.
         StoreError: `target` is there already; a copy never replaces another.
+        StoreUnavailable: the copy could not be made, and nothing is left of it.
     """
     path = path.resolve()
     if not path.exists():

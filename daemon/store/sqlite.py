@@ -7,6 +7,7 @@ import os
 import socket
 import sqlite3
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -146,15 +147,22 @@ def _begin_with(engine: Engine, begin: str) -> None:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a store while it is in use, with SQLite's online backup; the copy is one consistent snapshot."""
-    with sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True) as reading:
-        writing = sqlite3.connect(target)
-        try:
+    """Copy a store while it is in use, with SQLite's online backup: one consistent snapshot, or no file at all."""
+    unfinished = target.with_name(target.name + ".unfinished")
+    unfinished.unlink(missing_ok=True)
+    try:
+        with (
+            closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as reading,
+            closing(sqlite3.connect(unfinished)) as writing,
+        ):
             reading.backup(writing)
             writing.execute("PRAGMA journal_mode = WAL")
-        finally:
-            writing.close()
-    reading.close()
+        unfinished.rename(target)
+    except (OSError, sqlite3.Error) as error:
+        unfinished.unlink(missing_ok=True)
+        raise StoreUnavailable(
+            f"The copy {target} could not be made: {error}.", "Nothing is left of it; choose a place with room."
+        ) from error
 
 
 def integrity(conn: Connection) -> list[str]:

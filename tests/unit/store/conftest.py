@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.pool import StaticPool
 
 from daemon.store import Store
+from daemon.store.schema import metadata
 
 
 @pytest.fixture
@@ -37,3 +39,12 @@ def conn(store: Store) -> Iterator[Connection]:
     """One write transaction around the whole test."""
     with store.write() as conn:
         yield conn
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    """A store's tables in memory, for many short examples."""
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    metadata.create_all(engine)
+    yield engine
+    engine.dispose()

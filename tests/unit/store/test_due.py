@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from sqlalchemy import Connection
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, Engine
 
 from daemon.store import due, evaluations, labels, panes, predictions
 from daemon.store.due import Evaluated, is_due, window_sums
@@ -13,6 +15,7 @@ from daemon.store.evaluations import Evaluation
 from daemon.store.maintenance import Keep, retention
 from daemon.store.watermarks import advance_watermark
 from detectors.instants import DAY, HOUR
+from tests.unit.store.tables import rolled_back
 
 
 @dataclass
@@ -212,6 +215,39 @@ def test_sums_of_windows_longer_than_their_step_and_shorter() -> None:
     assert window_sums({}, size=4, every=2) == []
     assert window_sums({0: 1, 10**15: 2}, size=4, every=4) == [(4, 1), (10**15 + 4, 2)], "a long gap costs nothing"
     assert window_sums({-3: 1}, size=5, every=2) == [(-2, 1), (0, 1), (2, 1)]
+
+
+@given(
+    steps=st.lists(
+        st.one_of(
+            st.tuples(st.just("rows"), st.integers(0, 30), st.integers(1, 300)),
+            st.tuples(st.just("evaluate"), st.integers(0, 3), st.integers(0, 2)),
+        ),
+        max_size=25,
+    ),
+    size=st.integers(1, 6),
+    every=st.integers(1, 6),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_last_revisions_hold_every_row_whatever_the_order(engine: Engine, steps, size: int, every: int) -> None:  # type: ignore[no-untyped-def]
+    with rolled_back(engine) as conn:
+        timeline, watermark, now, rows = Timeline(conn, size, every), 0, 0, {}
+        for kind, first, second in steps:
+            if kind == "rows":
+                timeline.rows(first, second)
+                rows[first] = rows.get(first, 0) + second
+            else:
+                watermark, now = watermark + first, now + second
+                timeline.evaluate(watermark, now=now)
+                assert timeline.evaluate(watermark, now=now) == []
+        timeline.evaluate(40, now=now, flush=True)
+
+        last = {one.window_end // HOUR: one for one in evaluations.evaluated(conn, model="m")}
+        assert {end: one.rows for end, one in last.items()} == {
+            end: sum(count for pane, count in rows.items() if end - size <= pane < end)
+            for end in range(0, 40, every)
+            if any(end - size <= pane < end for pane in rows)
+        }
 
 
 @dataclass

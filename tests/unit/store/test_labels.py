@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, Engine, create_engine, select
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import Connection, select
 
 from daemon.store import books, labels, predictions
-from daemon.store.schema import metadata
 from daemon.store.schema import predictions as prediction_table
 from detectors.instants import HOUR
+from tests.unit.store.tables import rolled_back
 
 TOP = 2**64 - 1
 
@@ -278,23 +276,6 @@ def test_an_empty_batch_is_nothing(conn: Connection) -> None:
     predict(conn)
     label(conn)
     assert books.books(conn) == {}
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    """A store's tables in memory, for many short examples."""
-    engine = create_engine("sqlite://", poolclass=StaticPool)
-    metadata.create_all(engine)
-    yield engine
-    engine.dispose()
-
-
-@contextmanager
-def rolled_back(engine: Engine) -> Iterator[Connection]:
-    """The empty tables, and empty again afterwards."""
-    with engine.connect() as conn, conn.begin() as transaction:
-        yield conn
-        transaction.rollback()
 
 
 @dataclass

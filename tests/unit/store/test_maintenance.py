@@ -12,6 +12,7 @@ from daemon.store import (
     Store,
     StoreError,
     StoreMissing,
+    StoreUnavailable,
     books,
     dead_letters,
     evaluations,
@@ -58,6 +59,16 @@ def test_a_copy_replaces_nothing_and_needs_something(path: Path, store: Store, t
     assert (tmp_path / "copy.db").read_text() == "another copy"
     with pytest.raises(StoreMissing):
         maintenance.backup(tmp_path / "nothing.db", tmp_path / "new.db")
+    assert store
+
+
+def test_a_copy_that_cannot_be_made_leaves_nothing(path: Path, store: Store, tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="could not be made"):
+        maintenance.backup(path, tmp_path / "no such folder" / "copy.db")
+    (tmp_path / "letter.db").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(StoreUnavailable, match="could not be made"):
+        maintenance.backup(tmp_path / "letter.db", tmp_path / "copy.db")
+    assert list(tmp_path.glob("copy*")) == []
     assert store
 
 
