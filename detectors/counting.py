@@ -79,7 +79,8 @@ class Counting:
         low, high = int(self.dense[start]), int(self.dense[end - 1])
         return (
             float(np.add.reduce(centred)),
-            float(centred.dot(centred)),
+            # Not a dot product: BLAS would start threads for it, which spin against the rest of the daemon.
+            float(np.add.reduce(centred * centred)),
             float(np.add.reduce(centred[:low])) if low else 0.0,
             float(np.add.reduce(centred[-high:])) if high else 0.0,
             float(finite[0]),

@@ -53,7 +53,7 @@ def wasserstein(before: NDArray[Any], after: NDArray[Any], positions: NDArray[np
     """Wasserstein-1 between counts at ascending positions; `after` may hold several windows, one a row."""
     reached = np.cumsum(after / after.sum(axis=-1, keepdims=True) - before / before.sum(), axis=-1)[..., :-1]
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.asarray(np.abs(reached) @ np.diff(positions))
+        return np.asarray((np.abs(reached) * np.diff(positions)).sum(axis=-1))
 
 
 def coarse_positions(column: NumericLayout, counts: NDArray[np.int64]) -> NDArray[np.float64]:

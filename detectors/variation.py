@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -150,14 +151,22 @@ def _residuals(y: NDArray[np.float64], valid: NDArray[np.bool_], slot: NDArray[n
     """Each value less the mean of the windows of its slot more than m / 4 away: neighbours are alike."""
     m = len(y)
     far = np.abs(np.subtract.outer(np.arange(m), np.arange(m))) > m / 4
-    total, held = far @ y, far.astype(np.float64) @ valid
+    total, held = _sums(far, y), _sums(far, valid)
     with np.errstate(divide="ignore", invalid="ignore"):
         expected = total / held
         if len(set(slot.tolist())) > 1:
             same = far & (slot[:, None] == slot)
             # One pseudo-window of all slots keeps a slot of few windows from being taken at its word.
-            expected = (same @ y + expected) / (same.astype(np.float64) @ valid + 1)
+            expected = (_sums(same, y) + expected) / (_sums(same, valid) + 1)
     return np.asarray(np.where(valid, y - expected, np.nan))
+
+
+def _sums(picked: NDArray[np.bool_], values: NDArray[Any]) -> NDArray[np.float64]:
+    """For each row of `picked` the sum of the rows of `values` that it picks.
+
+    Not a matrix product: BLAS would start threads for it, and their number would decide the last bits.
+    """
+    return np.asarray(np.einsum("ij,jk->ik", picked.astype(np.float64), values.astype(np.float64)))
 
 
 def _slot_means(
@@ -166,8 +175,8 @@ def _slot_means(
     count = slot_count(size)
     if count == 1:
         return mean[None]
-    member = (np.arange(count)[:, None] == slot).astype(np.float64)
-    return np.asarray((member @ y + mean) / (member @ valid + 1))
+    member = np.arange(count)[:, None] == slot
+    return np.asarray((_sums(member, y) + mean) / (_sums(member, valid) + 1))
 
 
 def _lag_one(residual: NDArray[np.float64]) -> NDArray[np.float64]:
