@@ -99,10 +99,10 @@ def known_partitions(conn: Connection, model: str, role: str, topics: Collection
 def combine(known: Sequence[Known], clock: Clock, delay: Micros, checkpoint: int) -> Micros | None:
     """The effective watermark from what is known of each partition, or None while one is unknown.
 
-    Under `wall` an idle partition leaves the minimum when its owner has attested, within ATTESTED_WITHIN checkpoints,
-    that it is read to its end; when all have, the watermark is the highest of theirs, as in Flink. Under `event` a
-    partition leaves it only at the run's end offset; when all have, the data is complete and the watermark is its end,
-    with no delay.
+    A partition leaves the minimum at the run's end offset, if the run has one; when all have, the data is complete and
+    the watermark is its end, with no delay. Under `wall` an idle one leaves it too, when its owner has attested within
+    ATTESTED_WITHIN checkpoints that it is read to its end; when all have, the watermark is the highest of theirs, as in
+    Flink.
     """
     active: list[Micros] = []
     left: list[Micros] = []
@@ -110,7 +110,7 @@ def combine(known: Sequence[Known], clock: Clock, delay: Micros, checkpoint: int
         if one.position is None:
             return None
         mark = _watermark(one, clock, delay)
-        if clock == "event" and _at_run_end(one):
+        if _at_run_end(one):
             if one.partition.max_event_time is not None:
                 left.append(one.partition.max_event_time)
         elif clock == "wall" and _idle(one, checkpoint):

@@ -63,13 +63,12 @@ CASES = [
     ("an empty one that is attested leaves", "wall", [busy(60), P(next=0, end=0, attested=20)], 50),
     ("all idle: the highest", "wall", [busy(60, next=9, end=9, attested=20), busy(5, next=9, end=9, attested=20)], 50),
     ("all empty", "wall", [P(next=0, end=0, attested=20)], None),
-    # Under event clock only the run's end lets a partition go.
+    # The run's end lets a partition go, and under event clock nothing else does.
     ("attested counts for nothing", "event", [busy(60), busy(5, next=9, end=9, attested=20)], -5),
-    ("read to the run's end", "event", [busy(60), busy(5, next=9, run_end=9)], 50),
-    ("read beyond the run's end", "event", [busy(60), busy(5, next=10, run_end=9)], 50),
-    ("not yet at the run's end", "event", [busy(60), busy(5, next=8, run_end=9)], -5),
-    ("all at the run's end: the end of the data, no delay", "event", [busy(60, next=9, run_end=9)], 60),
-    ("the run's end means nothing to a wall clock", "wall", [busy(60, next=9, run_end=9)], 50),
+    ("read to the run's end", "both", [busy(60), busy(5, next=9, run_end=9)], 50),
+    ("read beyond the run's end", "both", [busy(60), busy(5, next=10, run_end=9)], 50),
+    ("not yet at the run's end", "both", [busy(60), busy(5, next=8, run_end=9)], -5),
+    ("all at the run's end: the end of the data, no delay", "both", [busy(60, next=9, run_end=9)], 60),
     # A shared topic in which this model is quiet.
     ("quiet for the delay", "event", [P(own=20, topic=30, own_record=90, record=91)], 20),
     ("quiet for less", "event", [P(own=20, topic=29, own_record=90, record=120)], 10),
