@@ -45,6 +45,7 @@ class WebServer:
 def _bound(listen: str) -> socket.socket:
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
+    listener: socket.socket | None = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -54,6 +55,8 @@ def _bound(listen: str) -> socket.socket:
         listener.bind(address)
         listener.listen(128)
     except OSError as error:
+        if listener is not None:
+            listener.close()
         raise PortTaken(
             f"cannot listen on {listen} (http.listen): {error.strerror or error}. "
             "Free the port, or set another address."
