@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from detectors.distances import differing, total_variation, wasserstein
-from detectors.drift import METHODS, DriftMethod, Kind, Points
+from detectors.drift import METHODS, DriftMethod, Kind, Points, Worse
 from detectors.drift.bridge import is_evidently, run_evidently
 from detectors.layout import CategoricalLayout, NumericLayout
 from detectors.noise import Noise
@@ -97,10 +97,20 @@ def measure(
         value = method.exact(*rows.pair(column.name, kind), kind)
     else:
         value = method.from_cells(points(column, reference.profile, profile))
-    floor = reference.noise_floor(
-        method.name, column.name, lambda part: method.from_cells(points(column, reference.profile, part))
-    )
+    floor = _floor(column, method, reference)
     return Size(method.name, value, threshold, method.exceeds(value, threshold), floor)
+
+
+def _floor(column: NumericLayout | CategoricalLayout, method: DriftMethod, reference: Reference) -> float | None:
+    """What 95 % of the reference's own windows stay on the better side of."""
+    # The reference remembers the 95th percentile; of p-values, which are worse when small, it must be the 5th.
+    sign = 1.0 if method.worse is Worse.HIGHER else -1.0
+
+    def measured(window: Profile) -> float:
+        return sign * method.from_cells(points(column, reference.profile, window))
+
+    floor = reference.noise_floor(method.name, column.name, measured)
+    return None if floor is None else sign * floor
 
 
 def limit_of(method: DriftMethod, kind: Kind, rule: ColumnRule) -> float:

@@ -59,13 +59,17 @@ class Points:
         return not (self.reference.any() and self.window.any())
 
 
+_WIDEST = 1e307
+
+
 def sturges_edges(minimum: float, maximum: float, rows: float, integers: bool = False) -> NDArray[np.float64]:
     """The edges of `numpy.histogram_bin_edges(rows, "sturges")`, from what that rule needs to know of the rows."""
     with np.errstate(over="ignore"):
         spread = float(np.float64(maximum) - np.float64(minimum))
     if spread == 0.0:
         return np.array([minimum - 0.5, maximum + 0.5])
-    if not np.isfinite(spread):
+    if spread > _WIDEST:
+        # The edges themselves would overflow on the way.
         return sturges_edges(minimum / 4, maximum / 4, rows) * 4
     width = spread / (np.log2(rows) + 1.0)
     if integers and width < 1:

@@ -56,7 +56,7 @@ def test_everything_is_found_by_importing_its_folder() -> None:
 def test_the_configuration_offers_exactly_what_is_registered() -> None:
     assert set(vocabulary.METHODS) == set(METHODS.names())
     for task in (REGRESSION, BINARY):
-        assert set(vocabulary.T[task]) == {metric.name for metric in METRICS if metric.task == task}
+        assert set(vocabulary.QUALITY_METRICS[task]) == {metric.name for metric in METRICS if metric.task == task}
 
 
 def test_a_name_is_taken_once_and_an_unknown_one_names_the_nearest() -> None:

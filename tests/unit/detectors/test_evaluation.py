@@ -299,3 +299,13 @@ print([name for name in ("evidently", "sklearn", "plotly", "scipy.stats") if nam
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_noise_floor_of_a_p_value_is_on_its_low_side() -> None:
+    rules = Rules(columns={"delay": ColumnRule(method="ks"), "prediction": ColumnRule(method="psi")})
+    result = evaluated(reference(), rows(seed=1), rules)
+    ks, psi = found(result, "ks", "delay"), found(result, "psi", "prediction")
+    assert ks.noise_floor is not None
+    assert psi.noise_floor is not None
+    assert ks.noise_floor < 0.3
+    assert 0 < psi.noise_floor < 0.1
