@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,9 @@ class _Rows:
         )
 
 
+_timestamp = attrgetter("timestamp")
+
+
 class Versions:
     """The versions that each model has shown; those beyond the limit are counted together."""
 
@@ -74,8 +78,12 @@ def count_batch(
 
     Records below a flow's own next offset are not its business any more: another flow had to read them again.
     """
-    offsets = np.array([record.offset for record in records], dtype=np.int64)
-    record_times = np.array([record.timestamp for record in records], dtype=np.int64) * 1_000
+    first, last = records[0].offset, records[-1].offset
+    if last - first == len(records) - 1:  # offsets only ever rise
+        offsets = np.arange(first, last + 1, dtype=np.int64)
+    else:
+        offsets = np.array([record.offset for record in records], dtype=np.int64)
+    record_times = np.fromiter(map(_timestamp, records), dtype=np.int64, count=len(records)) * 1_000
     for group in _groups(partition.active):
         start = int(np.searchsorted(offsets, group[0].next_offset))
         if start == len(records):

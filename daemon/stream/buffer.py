@@ -6,6 +6,7 @@ together before it is counted.
 
 from __future__ import annotations
 
+import struct
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -110,7 +111,15 @@ class Table:
         start, stop = self.rows, self.rows + count
         if stop > self._capacity:
             self._grow(stop)
+        pack = struct.Struct(f"{count}d").pack
         for name, array in self._values.items():
+            if array.dtype == np.float64:
+                try:
+                    # Numbers only, as is usual: half the time of the encoder, which has to expect anything.
+                    array[start:stop] = np.frombuffer(pack(*columns[name]))
+                    continue
+                except (struct.error, OverflowError):
+                    pass
             array[start:stop] = self.encoder.encode(name, columns[name])
         own = self._own
         own["identity"][start:stop] = identity

@@ -6,6 +6,7 @@ positions again and counts from there. Nothing of what it holds in memory is nee
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
@@ -37,6 +38,8 @@ from daemon.stream.spec import Spec
 from detectors.instants import Micros
 
 log = logging.getLogger("driftd.stream")
+
+_COLLECT_AFTER = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,9 @@ class Intake:
 
     def run(self) -> None:
         """Read until stopped, or to the end; then write the last checkpoint and close."""
+        # A batch makes thousands of objects and drops them again: none is garbage in circles, and to look for that after
+        # every 700 of them costs a tenth of the time.
+        gc.set_threshold(_COLLECT_AFTER, *gc.get_threshold()[1:])
         try:
             while not self._stopping.is_set() and not self.done:
                 try:

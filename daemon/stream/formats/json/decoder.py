@@ -170,9 +170,12 @@ class JsonDecoder:
             fetched = map(attrgetter(tree.attribute[f"where {i}"]), rows)
             keep &= np.fromiter((value == text or _same(value, text) for value in fetched), dtype=bool, count=len(rows))
         batch.ignored += len(rows) - int(np.count_nonzero(keep))
-        named = np.fromiter((value != "" for value in map(attrgetter(tree.attribute["id"]), rows)), bool, len(rows))
-        batch.rejected += [_no("id", plan.id.path, place) for place in places[keep & ~named].tolist()]
-        keep &= named
+        if not all(map(attrgetter(tree.attribute["id"]), rows)):
+            named = np.fromiter(
+                (row_id != "" for row_id in map(attrgetter(tree.attribute["id"]), rows)), bool, len(rows)
+            )
+            batch.rejected += [_no("id", plan.id.path, place) for place in places[keep & ~named].tolist()]
+            keep &= named
         if not keep.all():
             kept = np.flatnonzero(keep)
             new_row = dict(zip(kept.tolist(), range(len(kept)), strict=True))
