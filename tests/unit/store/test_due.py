@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from dataclasses import dataclass
 
 import pytest
@@ -203,6 +204,10 @@ def test_when_a_window_is_evaluated_again(
     before = Evaluated(revision=0, rows=1000, fingerprint=0, watermark=110, evaluated_at=100)
 
     assert is_due(before, rows, fingerprint, watermark, now, 100, [200], flush) is due
+
+
+def test_the_examples() -> None:
+    assert doctest.testmod(due) == doctest.TestResults(failed=0, attempted=1)
 
 
 def test_the_first_evaluation_needs_no_reason() -> None:
