@@ -134,8 +134,8 @@ class Intake:
 
     def run(self) -> None:
         """Read until stopped, or to the end; then write the last checkpoint and close."""
-        # A batch makes thousands of objects and drops them again: none is garbage in circles, and to look for that after
-        # every 700 of them costs a tenth of the time.
+        # A batch makes thousands of objects and drops them again: none is garbage in circles, and to look for that
+        # after every 700 of them costs a tenth of the time.
         gc.set_threshold(_COLLECT_AFTER, *gc.get_threshold()[1:])
         try:
             while not self._stopping.is_set() and not self.done:

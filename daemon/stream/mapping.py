@@ -205,15 +205,26 @@ def _wildcard(fields: Fields) -> Path | None:
 
 
 def check(plan: Plan) -> None:
-    """A value cannot be both a field and an object that holds other fields.
+    """A value cannot be both a field and an object that holds other fields, and every key must be readable.
 
     Raises:
-        MappingError: with the two paths.
+        MappingError: with the paths.
     """
     paths: Collection[Path] = {fetch.path for fetch in plan.fetches}
     for path in paths:
+        if not all(map(nameable, path)):
+            raise MappingError(f"{'.'.join(path)!r} cannot be read from messages: leave it out by columns.exclude.")
         for length in range(1, len(path)):
             if path[:length] in paths:
                 raise MappingError(
                     f"{'.'.join(path[:length])} cannot be a field and hold the field {'.'.join(path)} as well."
                 )
+
+
+def nameable(key: str) -> bool:
+    """Whether a decoder can be made that knows this key: one with quotes, backslashes or control characters it cannot.
+
+    >>> nameable("dep_delay"), nameable('12" disc')
+    (True, False)
+    """
+    return not any(character < " " or character in '"\\' for character in key)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from daemon.stream.mapping import ACCEPTED, REQUIRED, Fetch, Kind, Path, Plan
+from daemon.stream.mapping import ACCEPTED, REQUIRED, Fetch, Kind, Path, Plan, nameable
 
 _LEARN_KEYS = 200
 """A model whose messages hold more keys that nobody asked for has them skipped."""
@@ -145,7 +145,7 @@ class Tree:
                 kind = self._shape(value)
                 self._learnt += 1
                 changed = True
-                if kind is None or not key.isprintable():
+                if kind is None or not nameable(key):
                     self.lenient = True
                 else:
                     node.extras[key] = kind
@@ -156,7 +156,7 @@ class Tree:
         if isinstance(value, dict):
             inner = {key: self._shape(item) for key, item in value.items()}
             self._learnt += len(inner)
-            if None in inner.values() or len(inner) > _LEARN_KEYS:
+            if None in inner.values() or len(inner) > _LEARN_KEYS or not all(map(nameable, inner)):
                 return None
             node = _Node((), extras=inner)
             return node.compile(forbid=True) | None
