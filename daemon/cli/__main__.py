@@ -1,4 +1,4 @@
-"""`python -m daemon.cli`: the command `driftd`, for where its script is not on the path."""
+"""`python -m daemon.cli` is `driftd`."""
 
 from daemon.cli import main
 

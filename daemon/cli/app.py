@@ -16,7 +16,7 @@ from daemon.cli.output import complain
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-VERBS = ("run", "check", "status", "results", "explain", "dead_letters", "report", "store", "config", "version")
+VERBS = ("run", "check", "status", "results", "explain", "dead_letters", "report", "store", "config", "demo", "version")
 """Modules of `daemon.cli`, in the order of the help text; each adds itself by `register(app)`."""
 
 
@@ -50,8 +50,9 @@ def invoke(arguments: Sequence[str]) -> int:
         return end.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # `driftd results | head`: whoever reads has seen enough. The descriptor must not be flushed again at exit.
+    except (BrokenPipeError, SystemExit):
+        # `driftd results | head`: whoever reads has seen enough. typer makes an exit with 1 of it, and of nothing else
+        # in this mode. The descriptor must not be flushed again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return Exit.FINE
     except Exception as error:  # noqa: BLE001  # a person gets a sentence, never a traceback

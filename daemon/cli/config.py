@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 def show(
     context: typer.Context,
-    model: Annotated[str | None, typer.Argument(help="A model; without it everything.")] = None,
+    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="A model; without it everything.")] = None,
     origin: Annotated[bool, typer.Option("--origin", help="Print where each value comes from, as file:line.")] = False,
     config: ConfigOption = None,
     format: FormatOption = None,

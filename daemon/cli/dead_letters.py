@@ -58,7 +58,7 @@ def list_(
 
 def show(
     context: typer.Context,
-    id: Annotated[int, typer.Argument(help="The number that `list` prints.")],
+    id: Annotated[int, typer.Argument(metavar="ID", help="The number that `list` prints.")],
     config: ConfigOption = None,
     format: FormatOption = None,
 ) -> None:

@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 def report(
     context: typer.Context,
-    model: Annotated[str, typer.Argument(help="The model.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The model.")],
     window: Annotated[
         str,
         typer.Option("--window", "-w", metavar="END", help="The window's end, as `results` prints it; or `last`."),

@@ -38,7 +38,7 @@ def migrate(context: typer.Context, config: ConfigOption = None) -> None:
 
 def backup(
     context: typer.Context,
-    path: Annotated[Path, typer.Argument(help="Where to write the copy; the file must not exist yet.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Where to write the copy; the file must not exist yet.")],
     config: ConfigOption = None,
 ) -> None:
     """Copy the store while the daemon goes on; the copy is complete in itself."""
