@@ -130,6 +130,11 @@ class Intake:
         """About how much memory waits for the next checkpoint."""
         return self._buffer.nbytes
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether the store cannot be written, so that nothing is read."""
+        return self._is_paused
+
     # The loop
 
     def run(self) -> None:
@@ -280,9 +285,9 @@ class Intake:
         try:
             cluster = self._kafka.describe(self._topics)
             if any(self._is_new(topic) for topic in cluster.topics.values()):
-                if not self._buffer.is_empty:
-                    self._forget("A topic was deleted and created again.")
-                    return
+                # The client, too, still holds what it knew of the old one: epochs, fetch sessions, records.
+                self._forget("A topic was deleted and created again.")
+                return
             for name in self._known.keys() - cluster.topics.keys():
                 log.warning("The topic %s is gone; it is waited for.", name)
                 self._drop_topic(name)
@@ -307,8 +312,6 @@ class Intake:
         self._partitions = {at: state for at, state in self._partitions.items() if at.topic != name}
 
     def _take(self, cluster: Cluster, topic: Topic) -> None:
-        if self._is_new(topic):
-            self._drop_topic(topic.name)
         fresh = [
             PartitionState(TopicPartition(topic.name, number), cluster.id, topic.id)
             for number in topic.partitions
@@ -559,6 +562,10 @@ class Intake:
             case Fault.OUT_OF_RANGE if partitions:
                 self._out_of_range(partitions)
             case Fault.TRUNCATED if partitions:
+                # kafka-python says it once and then reads on. A topic made anew looks the same.
+                if not self._verify():
+                    self._forget("The log has lost rows.")
+                    return
                 for at in partitions:
                     self._halt(
                         self._partitions[at], f"{at.topic}[{at.partition}] has lost rows that were read: {error}"
