@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +38,7 @@ def demo(
         ) from error
     demonstration = Demonstration(
         folder,
-        Console(),
+        Console(width=None if sys.stdout.isatty() else 110),
         kafka=os.environ.get("KAFKA_BOOTSTRAP_SERVERS"),
         slack_token=os.environ.get("SLACK_BOT_TOKEN"),
         channel=os.environ.get("SLACK_CHANNEL", "#ml-delays"),

@@ -305,7 +305,7 @@ def _recovering(incident: Incident, heads: list[Line]) -> str:
 
 
 def recovered(incident: Incident, zone: tzinfo = UTC) -> tuple[str, str]:
-    """An incident that has ended: a few words, and one line of what it was and how it is now."""
+    """An incident that has ended: a few words, and one line of what it was, why, and how it is now."""
     lines = [line for line in gravest(incident.lines) if FAMILIES[line.key.signal] is incident.family]
     heads = [line for line in lines if line.key.signal is not Signal.FEATURE_DRIFT] or lines
     first = heads[0]
@@ -315,8 +315,9 @@ def recovered(incident: Incident, zone: tzinfo = UTC) -> tuple[str, str]:
     span += f" ({length(ended - incident.since)})"
     if first.key.signal is Signal.NO_PREDICTIONS:
         return "predictions are back", f"No predictions from {span}."
-    now = _now(first)
-    return f"{names([first.key])} back to usual", f"{capital(clauses([first.key]))} from {span}.{now}"
+    cause = _cause([line for line in lines if line not in heads])
+    said = [f"{happened(first)} from {span}.", _now(first).strip(), f"{cause}." if cause else ""]
+    return f"{names([first.key])} back to usual", " ".join(filter(None, said))
 
 
 def _now(line: Line) -> str:
@@ -328,5 +329,5 @@ def _now(line: Line) -> str:
         return f" Now {measured(line.key, latest.current)} (usual {measured(line.key, latest.usual)})."
     current, usual = aligned(latest.current, latest.usual)
     quality = line.key.signal in (Signal.QUALITY, Signal.ESTIMATED_QUALITY)
-    what = capital(metric_name(line.key.metric)) if quality else f"Mean {line.key.column or 'label'}"
-    return f" {what} {current} (usual {usual})."
+    what = metric_name(line.key.metric) if quality else f"mean {line.key.column or 'label'}"
+    return f" Now {what} {current} (usual {usual})."

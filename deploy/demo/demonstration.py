@@ -22,7 +22,7 @@ from daemon.store import Store, StoreError, books, evaluations, incidents
 from deploy.demo.flights import load_flights, train
 from deploy.demo.replay import FAULTS, Replay, create_topics, produce
 from deploy.kafka.local import LocalKafka
-from deploy.slack.local import LocalSlack
+from deploy.slack.local import LocalSlack, to_html
 from detectors.instants import Micros, rfc3339
 
 MODEL = "flight-delay"
@@ -44,7 +44,7 @@ models:
     reference: {{uri: reference.parquet}}
     columns: {{important: [dep_delay]}}
     segments: {{by: [origin]}}
-    alerts: {{quality: {{mae: {{worse_than_reference: 20%}}}}}}
+    alerts: {{quality: {{mae: {{worse_than_reference: 50%}}}}}}
     channel: "{channel}"
 """
 
@@ -180,7 +180,7 @@ class Demonstration:
         try:
             with self._store() as store, store.read() as conn:
                 messages = sum(counters["messages"] for counters in books.books(conn).values())
-                return messages, len(evaluations.evaluated(conn, model=MODEL))
+                return messages, sum(1 for _ in evaluations.evaluated(conn, model=MODEL))
         except StoreError:
             return 0, 0  # it is not there yet
 
@@ -203,7 +203,10 @@ class Demonstration:
         if slack is None:
             self._say("Slack", f"{self.channel} has the threads")
         else:
-            slack.print_threads(self.console)
+            page = self.folder / "slack.html"
+            page.write_text(to_html(slack.threads()), encoding="utf-8")
+            slack.print_threads(sys.stdout)
+            self._say("Slack", f"the same threads as a page: {_shortest(page)}")
         self._commands(told)
 
     def _commands(self, told: list[Incident]) -> None:
@@ -213,9 +216,9 @@ class Demonstration:
         explained = told[-1].id if told else MODEL
         for command in (
             f"status {flag}",
-            f"results {flag} --model {MODEL} --since 2013-10-08T00:00:00Z",
+            f"results {flag} --model {MODEL} --since 2013-12-28T00:00:00Z",
             f"explain {explained} {flag}",
-            f"report {MODEL} --window 2013-10-10T00:00:00Z {flag}",
+            f"report {MODEL} --window 2013-12-30T00:00:00Z {flag}",
             f"dead-letters list {flag}",
         ):
             self.console.print(f"  {driftd} {command}", highlight=False, soft_wrap=True)

@@ -31,9 +31,9 @@ class Fault:
 
 
 UNIT_ERROR = Fault(
-    pd.Timestamp("2013-10-08T00:00Z"),
-    pd.Timestamp("2013-10-12T00:00Z"),
-    "from 8 to 11 October an upstream change sends dep_delay in seconds instead of minutes",
+    pd.Timestamp("2013-12-28T00:00Z"),
+    pd.Timestamp("2014-01-02T00:00Z"),
+    "from 28 December on an upstream change sends dep_delay in seconds instead of minutes",
 )
 SILENCE = Fault(
     pd.Timestamp("2013-11-19T12:00Z"),
