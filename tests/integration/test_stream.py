@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,8 +13,10 @@ from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer
+from kafka.errors import TopicAlreadyExistsError
+from kafka.structs import TopicPartition
 
-from daemon.store import dead_letters, gaps, labels, positions, status
+from daemon.store import dead_letters, gaps, labels, panes, positions, status
 from daemon.store.store import Store
 from detectors.instants import DAY, HOUR, MINUTE, SECOND
 from tests.conftest import Broker, MakeTopic
@@ -46,12 +50,9 @@ def send(
     *,
     partitions: int = 1,
     stamp: int | None = None,
-    **more: Any,
 ) -> None:
     """Put messages on a topic, one partition after the other in turn."""
-    with contextlib.closing(
-        KafkaProducer(bootstrap_servers=kafka.bootstrap, acks="all", linger_ms=5, **more)
-    ) as producer:
+    with contextlib.closing(KafkaProducer(bootstrap_servers=kafka.bootstrap, acks="all", linger_ms=5)) as producer:
         for number, value in enumerate(values):
             producer.send(topic, value, partition=number % partitions, timestamp_ms=stamp)
         producer.flush()
@@ -215,7 +216,7 @@ def test_latest_begins_at_the_end_and_stays_there(kafka: Broker, topic: MakeTopi
 
 def test_a_duration_begins_so_long_ago(kafka: Broker, topic: MakeTopic, store: Store) -> None:
     name = topic()
-    now = 1_000 * int(__import__("time").time())
+    now = 1_000 * int(time.time())
     send(kafka, name, map(message, range(10)), stamp=now - 3 * 86_400_000)
     send(kafka, name, map(message, range(10, 20)), stamp=now - 86_400_000)
     of = settings(store.path, kafka.bootstrap, {"m": {"predictions": {"topic": [name], "start": "2d"}}})
@@ -284,7 +285,7 @@ def test_a_topic_made_anew_while_nobody_looked_is_read_from_its_beginning(
 ) -> None:
     name = topic()
     send(kafka, name, map(message, range(100)))
-    of = settings(store.path, kafka.bootstrap, {"m": {"predictions": {"topic": [name]}}} | earliest(name))
+    of = settings(store.path, kafka.bootstrap, earliest(name))
     one = spec(of)
     put_in_force(store, one)
     run_to_end(of, store)
@@ -411,18 +412,12 @@ def test_a_new_spec_counts_rows_of_its_panes_and_the_old_one_the_others(
         put_in_force(store, new, START + HOUR)
         send(kafka, name, (message(i, at=START + i * 10 * MINUTE) for i in range(12)))
         until(lambda: book(store).get("profiled") == 22, "the later rows")
-    from daemon.store import panes
-
     with store.read() as conn:
         rows = {(row.pane_start, row.spec_hash): row.rows for row in panes.pane_rows(conn, "m")}
     assert rows == {(START, old.hash): 16, (START + HOUR, new.hash): 6}
 
 
-def test_a_store_without_room_pauses_intake_and_loses_nothing(
-    kafka: Broker, topic: MakeTopic, store: Store, tmp_path: Path
-) -> None:
-    import sqlite3
-
+def test_a_store_without_room_pauses_intake_and_loses_nothing(kafka: Broker, topic: MakeTopic, store: Store) -> None:
     name = topic()
     of = settings(store.path, kafka.bootstrap, earliest(name))
     one = spec(of)
@@ -465,8 +460,6 @@ def _make_anew(admin: KafkaAdminClient, name: str) -> None:
 
 
 def _made(admin: KafkaAdminClient, name: str) -> bool:
-    from kafka.errors import TopicAlreadyExistsError
-
     try:
         admin.create_topics({name: {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
     except TopicAlreadyExistsError:
@@ -475,6 +468,4 @@ def _made(admin: KafkaAdminClient, name: str) -> bool:
 
 
 def _delete_before(admin: KafkaAdminClient, name: str, offset: int) -> None:
-    from kafka.structs import TopicPartition
-
     admin.delete_records({TopicPartition(name, 0): offset})
