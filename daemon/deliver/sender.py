@@ -62,6 +62,8 @@ class Sender:
         self._receivers = dict(configured(settings) if receivers is None else receivers)
         self._limiter = Limiter()
         self._lock = threading.Lock()
+        self._claiming = threading.Lock()
+        """Held while a row is claimed and marked as flying: in between it looks like one that waits for its lease."""
         self._news = threading.Event()
         self._stopping = threading.Event()
         self._flying: dict[str, str] = {}
@@ -134,7 +136,8 @@ class Sender:
         return not self.waiting()
 
     def _hopeless(self, within: Micros) -> bool:
-        return not self._flying and self._soonest() > self._clock() + within
+        with self._claiming:
+            return not self._flying and self._soonest() > self._clock() + within
 
     def _forget_leases(self) -> None:
         """The embedded store has one process, so a lease that is left was a dead one's."""
@@ -191,11 +194,12 @@ class Sender:
         # Reading is free, claiming writes: only when there is something to claim.
         if not any(head.ready_at <= now and head.receiver not in closed for head in heads):
             return None
-        with self._store.write() as conn:
-            claimed = outbox.claim(conn, now, LEASE, exclude=sorted(closed))
-        if claimed is not None:
-            with self._lock:
-                self._flying[claimed.receiver] = self._service(claimed.receiver)
+        with self._claiming:
+            with self._store.write() as conn:
+                claimed = outbox.claim(conn, now, LEASE, exclude=sorted(closed))
+            if claimed is not None:
+                with self._lock:
+                    self._flying[claimed.receiver] = self._service(claimed.receiver)
         return claimed
 
     def _attempt(self, claimed: Claimed) -> None:
