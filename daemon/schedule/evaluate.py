@@ -21,7 +21,7 @@ from daemon.schedule.tasks import JUDGE_DRIFT, JUDGE_QUALITY, Verdicts
 from daemon.schedule.watch import Times, Watched
 from daemon.schedule.windows import LIVE_WINDOWS, DriftWindow, NoReference, QualityWindow, read_drift, read_quality
 from daemon.schedule.workers import PoolClosed, WorkerError, WorkerPool
-from daemon.store import AlreadyEvaluated, Connection, Store, gaps, references, status, watermarks
+from daemon.store import AlreadyEvaluated, Connection, Store, gaps, panes, references, status, watermarks
 from daemon.store.due import DueWindow
 from daemon.store.evaluations import Evaluation
 from detectors.findings import Finding, Signal, Verdict
@@ -212,7 +212,8 @@ class Evaluator:
                     config_hash=watched.config_hash,
                     driftd_version=__version__,
                 )
-                lost = bool(gaps.gaps(conn, due.model, due.start, due.end))
+                # The window in which reading began misses what was there before, like one that lost rows.
+                lost = bool(gaps.gaps(conn, due.model, due.start, due.end)) or _began_in(conn, due)
                 observation = Observation(
                     kind="drift" if due.kind == "drift" else "quality",
                     start=due.start,
@@ -261,6 +262,11 @@ class Evaluator:
     def _silence(self, name: str, stretch: Stretch) -> None:
         with self._store.write() as conn:
             record_stretch(conn, self._recorder, self._watched[name], stretch, self._clock())
+
+
+def _began_in(conn: Connection, due: DueWindow) -> bool:
+    first = panes.first_pane(conn, due.model)
+    return first is not None and due.start < first
 
 
 def _interrupted(board: Board, due: DueWindow) -> bool:

@@ -166,6 +166,11 @@ def pane_rows(conn: Connection, model: str, start: Micros | None = None, end: Mi
     return [PaneRows(*row) for row in conn.execute(query)]
 
 
+def first_pane(conn: Connection, model: str) -> Micros | None:
+    """The start of the first pane that has a row, or None."""
+    return conn.execute(select(func.min(panes.c.pane_start)).where(panes.c.model == model)).scalar()
+
+
 _PARTIAL = (
     partials.c.id,
     partials.c.version,
