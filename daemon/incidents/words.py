@@ -71,6 +71,7 @@ _DATA_QUALITY: dict[str, str] = {
     "nonfinite": "infinite values in {column}",
     "out_of_range": "values out of range in {column}",
     "rows": "an unusual number of rows",
+    "lost_offsets": "messages that were lost before they were read",
     "stuck": "{column} is stuck at one value",
     "unseen": "unseen values in {column}",
 }

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from daemon.schedule.workers import PoolClosed
 from daemon.store import StoreError
 
 log = logging.getLogger("driftd.schedule")
@@ -31,8 +33,6 @@ class Ticks:
 
     def every(self, seconds: float, name: str, function: Callable[[], Any], *, at_once: bool = True) -> None:
         """Calls `function` each `seconds`, the first time when the ticks start, or one interval later."""
-        from datetime import UTC, datetime
-
         first = {"next_run_time": datetime.now(UTC)} if at_once else {}
         self._scheduler.add_job(self._guarded(name, function), "interval", seconds=seconds, id=name, name=name, **first)
 
@@ -49,6 +49,8 @@ class Ticks:
         def tick() -> None:
             try:
                 function()
+            except PoolClosed:
+                log.debug("%s ends with the daemon", name)
             except StoreError as error:
                 self.failures += 1
                 log.warning("%s: %s It is tried again.", name, error)

@@ -9,7 +9,17 @@ from daemon import __version__
 from daemon.config.settings import Settings
 from daemon.incidents.board import Observation
 from daemon.schedule.recording import Recorder
-from daemon.schedule.silence import Lost, Partition, caught_up, lagging, lost_offsets, no_predictions, stalled
+from daemon.schedule.silence import (
+    SHORTEST_SILENCE,
+    Allowance,
+    Lost,
+    Partition,
+    caught_up,
+    lagging,
+    lost_offsets,
+    no_predictions,
+    stalled,
+)
 from daemon.schedule.stretches import LOOK_BACK, allowed_silence, spans_of
 from daemon.schedule.watch import Watched
 from daemon.store import Connection, Store, gaps, watermarks
@@ -80,7 +90,11 @@ class Traffic:
         last = max((at for at in arrived if at is not None), default=None)
         if last is None or not caught_up(partitions, now, self._fresh):
             return []
-        allowed = allowed_silence(conn, watched, spans_of(conn, watched.name, now - LOOK_BACK, now))
+        if watched.model.alerts.no_predictions.after == "auto" and now - last <= SHORTEST_SILENCE:
+            # Less than `auto` could ever object to: what is usual need not be looked up, as it is not nearly always.
+            allowed: Allowance | None = Allowance(SHORTEST_SILENCE)
+        else:
+            allowed = allowed_silence(conn, watched, spans_of(conn, watched.name, now - LOOK_BACK, now))
         if allowed is None:
             return []
         return [Judgement("silence", last, no_predictions(last, now, allowed))]
