@@ -37,7 +37,7 @@ def proven(conn: Connection, watched: Watched, times: Times) -> list[Stretch]:
     if watched.clock == "wall" or times.watermark is None:
         return []
     judged_until = evaluations.last_window_end(conn, watched.name, KIND) or 0
-    # From the last silence on, however far the watermark has come since the last look: a replay takes months at a stride.
+    # From the last silence on, not from some days ago: a replay takes months at a stride.
     spans = spans_of(conn, watched.name, judged_until, times.watermark)
     allowed = allowed_silence(conn, watched, spans)
     if allowed is None:

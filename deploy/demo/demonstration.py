@@ -44,7 +44,9 @@ models:
     reference: {{uri: reference.parquet}}
     columns: {{important: [dep_delay]}}
     segments: {{by: [origin]}}
-    alerts: {{quality: {{mae: {{worse_than_reference: 50%}}}}}}
+    alerts:
+      recover_after: 8 windows     # flights have bad weeks: one thread for a week of storms, not five
+      quality: {{mae: {{worse_than_reference: 50%}}}}
     channel: "{channel}"
 """
 

@@ -125,6 +125,16 @@ def test_an_evaluation_that_fails_is_an_error_finding_and_a_sentence_and_no_inci
         assert status.load_notes(conn) == []
 
 
+def test_a_silence_is_found_however_far_a_replay_has_run_ahead_of_it(quiet: World) -> None:
+    # Given two quiet days, and rows again for two months before anyone looks
+    quiet.predict(orders(0, 2, seed=5))
+    quiet.predict(orders(4, 60, seed=6))
+    # When the windows are judged in one turn
+    quiet.evaluator.turn(flush=True)
+    # Then the silence has been told
+    assert [row.window_end for row in quiet.results() if row.kind == "silence"] == [START + 4 * DAY]
+
+
 def test_a_silence_that_a_later_row_proves_is_one_incident_and_its_windows_are_held(quiet: World) -> None:
     quiet.predict(orders(0, 3, seed=5))
     quiet.predict(orders(4, 2, seed=6))
