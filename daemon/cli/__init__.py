@@ -9,7 +9,7 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     """What the console script calls."""
-    # Read when numpy is first imported, here and in the workers: on small arrays BLAS threads spin more than they count.
+    # Read when numpy is first imported: on small arrays BLAS threads spin more than they count.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from daemon.cli.app import invoke
 
