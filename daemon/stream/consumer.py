@@ -7,12 +7,16 @@ used in this module only.
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kafka import KafkaConsumer
+from kafka.cluster import collect_hosts
 from kafka.errors import KafkaError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError, for_code
+from kafka.net.compat import KafkaNetClient
+from kafka.net.inet import KafkaNetSocket
 from kafka.protocol.metadata import MetadataRequest
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
@@ -26,6 +30,7 @@ CALL_MS = 5_000
 COMMIT_MS = 1_000
 BOOTSTRAP_MS = 5_000
 FETCH_BYTES = 16 << 20
+_PROBE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +52,28 @@ class Cluster:
     unsettled: frozenset[str]
 
 
+class _Direct(KafkaNetSocket):  # type: ignore[misc]
+    """kafka-python's own way to connect, which forgets to close the socket of a connection that was refused.
+
+    While a broker is away that happens every second. Its way to name another one is a proxy's address.
+    """
+
+    SCHEMES = ("direct",)
+
+    async def sock_connect(self, net: Any, sock: socket.socket, sockaddr: Any, timeout_at: float | None = None) -> Any:
+        try:
+            return await super().sock_connect(net, sock, sockaddr, timeout_at=timeout_at)
+        except BaseException:
+            sock.close()
+            raise
+
+
 def connection(kafka: Kafka) -> dict[str, Any]:
     """The settings of a connection, as kafka-python's clients take them."""
     options: dict[str, Any] = {
         "bootstrap_servers": list(kafka.bootstrap_servers),
         "security_protocol": kafka.security_protocol,
-        "bootstrap_timeout_ms": BOOTSTRAP_MS,
+        "proxy_url": "direct://",
     }
     if kafka.sasl is not None:
         options |= {
@@ -71,6 +92,39 @@ def connection(kafka: Kafka) -> dict[str, Any]:
     return options
 
 
+def _open(kafka: Kafka, timeout_ms: int, **options: Any) -> KafkaConsumer:
+    """A connected client.
+
+    Raises:
+        KafkaUnreachable: no broker answers.
+    """
+    where = ", ".join(kafka.bootstrap_servers)
+    # A client that cannot connect leaves a thread and its sockets behind, and this is tried again every second: so a
+    # plain connection comes first, and the client's own network is kept at hand to be closed.
+    if not any(_listens(host, port) for host, port, _ in collect_hosts(list(kafka.bootstrap_servers))):
+        raise KafkaUnreachable(f"Kafka at {where} does not answer.")
+    made: list[KafkaNetClient] = []
+
+    def client(**settings: Any) -> KafkaNetClient:
+        made.append(KafkaNetClient(**settings))
+        return made[-1]
+
+    try:
+        return KafkaConsumer(**connection(kafka) | {"bootstrap_timeout_ms": timeout_ms}, kafka_client=client, **options)
+    except KafkaError as error:
+        for network in made:
+            network.close()
+        raise KafkaUnreachable(f"Kafka at {where} does not answer: {error}") from error
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=_PROBE_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
 class Consumer:
     """Reads the partitions that it is given; never commits by itself and never resets an offset by itself."""
 
@@ -80,23 +134,21 @@ class Consumer:
         Raises:
             KafkaUnreachable: no broker answers.
         """
-        try:
-            self._kafka = KafkaConsumer(
-                **connection(kafka),
-                client_id=client_id,
-                group_id=None,
-                auto_offset_reset="none",
-                enable_auto_commit=False,
-                isolation_level="read_committed",
-                allow_auto_create_topics=False,
-                metadata_max_age_ms=30_000,
-                max_poll_records=max_poll_records,
-                fetch_max_bytes=FETCH_BYTES,
-                reconnect_backoff_max_ms=1_000,
-                metrics_enabled=False,
-            )
-        except KafkaError as error:
-            raise KafkaUnreachable(f"Kafka at {', '.join(kafka.bootstrap_servers)} does not answer: {error}") from error
+        self._kafka = _open(
+            kafka,
+            BOOTSTRAP_MS,
+            client_id=client_id,
+            group_id=None,
+            auto_offset_reset="none",
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            allow_auto_create_topics=False,
+            metadata_max_age_ms=30_000,
+            max_poll_records=max_poll_records,
+            fetch_max_bytes=FETCH_BYTES,
+            reconnect_backoff_max_ms=1_000,
+            metrics_enabled=False,
+        )
 
     def describe(self, topics: Collection[str]) -> Cluster:
         """Ask the cluster, not the cache, which of these topics there are.
@@ -216,8 +268,9 @@ class Committer:
             return True
         try:
             if self._kafka is None:
-                self._kafka = KafkaConsumer(
-                    **connection(self._settings) | {"bootstrap_timeout_ms": COMMIT_MS},
+                self._kafka = _open(
+                    self._settings,
+                    COMMIT_MS,
                     client_id=self._client_id,
                     group_id=self._group,
                     enable_auto_commit=False,
@@ -226,7 +279,7 @@ class Committer:
                 )
             marks = {partition: OffsetAndMetadata(offset, "", -1) for partition, offset in offsets.items()}
             self._kafka.commit(marks, timeout_ms=COMMIT_MS)
-        except KafkaError as error:
+        except (KafkaError, KafkaUnreachable) as error:
             log.info("Kafka did not take the committed offsets, which are only for lag tools: %s", error)
             self.close()
             return False

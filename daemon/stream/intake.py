@@ -98,6 +98,7 @@ class Intake:
         self._suspects: list[TopicPartition] = []
         self._gone: Collection[str] = ()
         self._windows: dict[str, int] = {}
+        self._last_trouble = ""
         self._is_loaded = False
         self._is_paused = False
         self._is_due = False
@@ -544,7 +545,9 @@ class Intake:
     def _cure(self, error: Exception, suspect: TopicPartition | None) -> None:
         diagnosis = diagnose(error)
         partitions = [at for at in diagnosis.partitions if at in self._assigned]
-        log.warning("Reading from Kafka failed (%s): %s", diagnosis.fault.value, diagnosis.sentence)
+        if diagnosis.sentence != self._last_trouble:  # a broken batch says the same for each of its offsets
+            log.warning("Reading from Kafka failed (%s): %s", diagnosis.fault.value, diagnosis.sentence)
+        self._last_trouble = diagnosis.sentence
         match diagnosis.fault:
             case Fault.PASSING:
                 self._stopping.wait(self._pace.poll)

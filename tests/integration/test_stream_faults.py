@@ -146,8 +146,10 @@ def test_a_batch_with_a_broken_crc_is_a_dead_letter_and_the_others_count(
         # Then
         assert sampled_ids(store, one) == sorted(f"id-{i}" for i in [*range(10), *range(20, 30), 100, 101, 102])
         with store.read() as conn:
-            (letter,) = dead_letters.load(conn)
-        assert (letter.offset, letter.offset_end, letter.reason, letter.model) == (10, 20, "broken batch", "m")
+            letters = dead_letters.load(conn)[::-1]
+        # One letter, or one for each checkpoint that fell in between.
+        assert {(letter.reason, letter.model) for letter in letters} == {("broken batch", "m")}
+        assert [i for letter in letters for i in range(letter.offset, letter.offset_end)] == list(range(10, 20))
         assert book(store)["dead_lettered"] == 10
         counted(store, one)
 
