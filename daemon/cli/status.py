@@ -66,6 +66,7 @@ def _gather(conn: Connection, settings: Settings, now: Micros) -> dict[str, obje
                 "model": name,
                 "state": "starting" if state is None else state.state,
                 "reason": None if state is None or not state.reason else state.reason,
+                "rows": kept.get(name, {}).get("profiled", 0),
                 **_reading(conn, settings, name),
                 "reference": references.current(conn, name),
                 "open_incidents": [incident.id for incident in incidents.open_incidents(conn, name)],
@@ -82,7 +83,7 @@ def _gather(conn: Connection, settings: Settings, now: Micros) -> dict[str, obje
 
 
 def _reading(conn: Connection, settings: Settings, name: str) -> dict[str, object]:
-    from daemon.store import panes, watermarks
+    from daemon.store import watermarks
     from detectors.instants import micros
 
     model = settings.models[name]
@@ -105,7 +106,6 @@ def _reading(conn: Connection, settings: Settings, name: str) -> dict[str, objec
         watermark_delay=micros(model.window.watermark_delay),
     )
     return {
-        "rows": sum(pane.rows for pane in panes.pane_rows(conn, name)),
         "lag_messages": lag,
         "last_row": second(last),
         "watermark": second(watermark),

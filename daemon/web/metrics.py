@@ -46,16 +46,12 @@ METRICS: Mapping[str, Described] = {
     "driftd_watermark_delay_seconds": Described(
         "gauge", "How far the watermark lies behind the clock that decisions go by.", ("model",)
     ),
-    "driftd_last_row_age_seconds": Described(
-        "gauge", "Time since the last prediction arrived in Kafka.", ("model",)
-    ),
+    "driftd_last_row_age_seconds": Described("gauge", "Time since the last prediction arrived in Kafka.", ("model",)),
     "driftd_last_label_age_seconds": Described("gauge", "Time since the last label arrived in Kafka.", ("model",)),
     "driftd_label_join_ratio": Described(
         "gauge", "Labelled share of the predictions in the last window whose quality was judged.", ("model",)
     ),
-    "driftd_evaluations_total": Described(
-        "counter", "Evaluations since the start, by result.", ("model", "result")
-    ),
+    "driftd_evaluations_total": Described("counter", "Evaluations since the start, by result.", ("model", "result")),
     "driftd_evaluation_seconds_total": Described("counter", "Time that evaluations took since the start.", ("model",)),
     "driftd_evaluations_overdue": Described("gauge", "Windows that are due and not evaluated yet.", ("model",)),
     "driftd_prediction_drift_ratio": Described(
