@@ -93,9 +93,11 @@ def test_a_task_that_ends_two_processes_is_given_up_and_the_slot_goes_on(tmp_pat
 
 def test_a_task_past_its_time_limit_is_killed(tmp_path: Path) -> None:
     with WorkerPool(1) as pool:
+        process = pool.submit(task("own_process"), None).result()
         with pytest.raises(WorkerDied, match=r"killed after 0\.5 s"):
             pool.submit(task("hang"), str(tmp_path / "pid"), timeout=0.5).result()
-        assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+        assert not psutil.pid_exists(process)
+        assert pool.deaths == 2
 
 
 def test_closing_kills_what_runs_and_refuses_what_waits(tmp_path: Path) -> None:
