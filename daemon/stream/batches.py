@@ -252,7 +252,7 @@ def _add_predictions(
     for version, own in _by_version(flow.model, rows, versions):
         for spec, part in _by_spec(flow.specs_for(version), own):
             table = buffer.table(flow.model, partition.at.topic, spec.spec, keeps_predictions=flow.keeps_predictions)
-            table.add(
+            cut = table.add(
                 identity=part.identity,
                 ids=part.ids,
                 event_time=part.times,
@@ -263,6 +263,8 @@ def _add_predictions(
                 mistyped=part.mistyped,
                 items=part.items,
             )
+            if cut:
+                books["predictions_cut"] += cut
 
 
 def _by_version(model: str, rows: _Rows, versions: Versions) -> Iterator[tuple[str, _Rows]]:

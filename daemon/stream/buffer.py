@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from daemon.store.dead_letters import PAYLOAD_BYTES, DeadLetter
 from daemon.stream.spec import Spec
+from daemon.stream.waiting import keeping
 from detectors.columns import ColumnType
 from detectors.instants import Micros
 from detectors.rows import Encoder, Rows, hash_ids
@@ -74,6 +75,9 @@ class Table:
         self._raw_prediction = keeps_predictions and not any(
             column.name == "prediction" and column.type is ColumnType.NUMERIC for column in spec.layout.columns
         )
+        self._keep = keeping(spec) if keeps_predictions else None
+        self._raw_prediction |= self._keep is not None
+        self._text_bytes = 0
         self._keeps_items = keeps_predictions and spec.fields.item is not None
         if self._raw_prediction:
             kinds["raw_prediction"] = np.object_
@@ -91,7 +95,7 @@ class Table:
     @property
     def nbytes(self) -> int:
         """About how much memory the rows hold."""
-        return self.rows * self.row_bytes + self.encoder.nbytes
+        return self.rows * self.row_bytes + self.encoder.nbytes + self._text_bytes
 
     def add(
         self,
@@ -105,8 +109,11 @@ class Table:
         columns: Mapping[str, Sequence[Any]],
         mistyped: Mapping[str, NDArray[np.bool_]],
         items: NDArray[np.int64] | None,
-    ) -> None:
-        """Put rows of one partition and version at the end; `columns` holds the values as they were decoded."""
+    ) -> int:
+        """Put rows of one partition and version at the end; `columns` holds the values as they were decoded.
+
+        Returns of how many rows a part was cut off for its size.
+        """
         count = len(ids)
         start, stop = self.rows, self.rows + count
         if stop > self._capacity:
@@ -128,7 +135,13 @@ class Table:
         own["partition"][start:stop] = partition
         own["offset"][start:stop] = offset
         own["version"][start:stop] = self._versions.setdefault(version, len(self._versions))
-        if self._raw_prediction:
+        cut = 0
+        if self._keep is not None:
+            waiting = self._keep(columns)
+            own["raw_prediction"][start:stop] = waiting.texts
+            self._text_bytes += sum(len(text) for text in waiting.texts if isinstance(text, str))
+            cut = waiting.cut
+        elif self._raw_prediction:
             own["raw_prediction"][start:stop] = columns.get("prediction")
         if self._keeps_items and items is not None:
             own["item"][start:stop] = items
@@ -139,6 +152,7 @@ class Table:
                     whole = self._mistyped[name] = np.zeros(self._capacity, dtype=bool)
                 whole[start:stop] = mask
         self.rows = stop
+        return cut
 
     def _grow(self, rows: int) -> None:
         self._capacity = max(rows, 2 * self._capacity)
@@ -188,6 +202,7 @@ class Table:
             self._own["raw_prediction"][: self.rows] = None
         self._mistyped.clear()
         self._versions.clear()
+        self._text_bytes = 0
         self.encoder = Encoder(self.spec.layout)
         self.rows = 0
 

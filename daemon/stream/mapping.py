@@ -10,7 +10,7 @@ from daemon.config.settings import Labels, Model
 from daemon.stream.errors import MappingError
 from daemon.stream.spec import Fields
 from detectors.columns import ColumnType
-from detectors.layout import Layout
+from detectors.layout import CategoricalLayout, Layout
 
 Path = tuple[str, ...]
 
@@ -24,6 +24,7 @@ class Kind(StrEnum):
     INTEGER = "integer"
     NUMBER = "number"
     SCALAR = "scalar"
+    SHARES = "shares"
     ANYTHING = "anything"
 
 
@@ -34,6 +35,7 @@ ACCEPTED: Mapping[Kind, tuple[type, ...]] = {
     Kind.INTEGER: (int,),
     Kind.NUMBER: (int, float),
     Kind.SCALAR: (str, int, float, bool),
+    Kind.SHARES: (dict,),
 }
 """The types of a kind's values, exactly: true is no number. A kind that is not listed takes everything."""
 
@@ -47,17 +49,26 @@ WANTED: Mapping[Kind, str] = {
     Kind.INTEGER: "an integer",
     Kind.NUMBER: "a number",
     Kind.SCALAR: "a string, a number, true or false",
+    Kind.SHARES: "an object of numbers",
 }
 """What a message must hold for each kind, in JSON's words."""
 
 
+USUAL = 256
+"""So many of a category's texts are told to the decoder."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """One value to fetch from each message, and the name that it goes by."""
+    """One value to fetch from each message, and the name that it goes by.
+
+    `usual` are the texts that it mostly is: a decoder may be faster with them, and must take any other as well.
+    """
 
     name: str
     path: Path
     kind: Kind
+    usual: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,10 +128,13 @@ def prediction_plan(model: Model, fields: Fields, layouts: Iterable[Layout]) -> 
             known = columns.get(column.name)
             if known is not None and known.kind is not kind:
                 kind = Kind.ANYTHING
-            columns[column.name] = Fetch(column.name, path, kind)
+            usual = column.vocabulary[:USUAL] if isinstance(column, CategoricalLayout) else ()
+            columns[column.name] = Fetch(column.name, path, kind, usual)
     for name, field in (("prediction", fields.prediction), ("score", fields.score)):
         if field is not None and name not in columns:
             columns[name] = Fetch(name, split(field), Kind.NUMBER if name == "score" else Kind.SCALAR)
+    if fields.scores is not None:
+        columns["scores"] = Fetch("scores", split(fields.scores), Kind.SHARES)
     wildcard = _wildcard(fields)
     plan = Plan(
         id=Fetch("id", split(fields.id), Kind.ID),

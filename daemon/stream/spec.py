@@ -32,8 +32,11 @@ class Built(Protocol):
     def layout_hash(self) -> str: ...
 
 
-class Fields(msgspec.Struct, frozen=True):
-    """Where a prediction message holds what, as dotted paths."""
+class Fields(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a prediction message holds what, as dotted paths.
+
+    A field that came later has a default and is left out where it has that: the specs that are stored keep their hash.
+    """
 
     id: str
     timestamp: str | None
@@ -43,6 +46,7 @@ class Fields(msgspec.Struct, frozen=True):
     score: str | None
     features: tuple[str, ...]
     item: str | None
+    scores: str | None = None
 
 
 class _Stored(msgspec.Struct):
@@ -111,6 +115,7 @@ def fields_of(model: Model) -> Fields:
         score=fields.score,
         features=(features,) if isinstance(features, str) else tuple(features),
         item=fields.item,
+        scores=fields.scores if model.labels is not None else None,
     )
 
 

@@ -41,6 +41,7 @@ class JsonDecoder:
         self._column_names = frozenset(fetch.name for fetch in plan.columns)
         self._odd = 0
         self._wrong: Counter[str] = Counter()
+        self._unusual: Counter[str] = Counter()
         self._compile()
 
     def _compile(self) -> None:
@@ -104,6 +105,7 @@ class JsonDecoder:
             return
         found: dict[str, Any] = {}
         wrong: list[str] = []
+        unusual: list[str] = []
         for fetch in self._plan.fetches:
             here = _at(message, fetch.path)
             accepted = ACCEPTED.get(fetch.kind)
@@ -114,6 +116,8 @@ class JsonDecoder:
                 found[fetch.name] = None
             elif here is not _BLOCKED and (accepted is None or type(here) in accepted):
                 found[fetch.name] = here
+                if fetch.usual and type(here) is str and here not in fetch.usual:
+                    unusual.append(fetch.name)
             elif fetch.name in self._column_names:
                 found[fetch.name] = None
                 wrong.append(fetch.name)
@@ -122,19 +126,19 @@ class JsonDecoder:
                 detail = f"{'.'.join(fetch.path)} is {what}, not {WANTED[fetch.kind]}."
                 batch.rejected.append(Rejection(place, f"wrong type of {fetch.name}", detail))
                 return
-        self._learn(message, wrong, batch)
+        self._learn(message, wrong, unusual, batch)
         row = len(batch.rows)
         batch.rows.append(self._tree.row(found))
         batch.places.append(place)
         batch.wrong.extend((name, row) for name in wrong)
 
-    def _learn(self, message: dict[str, Any], wrong: Sequence[str], batch: _Batch) -> None:
+    def _learn(self, message: dict[str, Any], wrong: Sequence[str], unusual: Sequence[str], batch: _Batch) -> None:
         """Make structs that take such a message as well, so that the next one like it is decoded fast."""
         self._notice(message, batch)
         changed = False
         if not self._tree.lenient:
             changed = self._tree.learn(message)
-            if not changed and not wrong:
+            if not changed and not wrong and not unusual:
                 self._odd += 1
                 if self._odd > _ODD:
                     self._tree.lenient = changed = True
@@ -142,6 +146,11 @@ class JsonDecoder:
             self._wrong[name] += 1
             if self._wrong[name] == _DISTRUST:
                 self._tree.distrust(name)
+                changed = True
+        for name in unusual:
+            self._unusual[name] += 1
+            if self._unusual[name] == _DISTRUST:
+                self._tree.expect_any(name)
                 changed = True
         if changed:
             self._compile()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -24,6 +24,7 @@ class _Leaf:
     key: str
     fetches: list[Fetch]
     distrusted: bool = False
+    usual: tuple[str, ...] = ()
 
     @property
     def required(self) -> bool:
@@ -33,6 +34,9 @@ class _Leaf:
     def type(self) -> Any:
         """The type that every use of the value accepts."""
         kinds = {fetch.kind for fetch in self.fetches}
+        if kinds == {Kind.SHARES}:
+            # Known to hold nothing deeper. What is no object of numbers is looked at by itself, as it is.
+            return object if self.distrusted else dict[str, float] | None
         accepted = set[type](ACCEPTED[Kind.SCALAR])
         for kind in kinds:
             accepted &= set(ACCEPTED.get(kind, accepted))
@@ -41,6 +45,10 @@ class _Leaf:
         if Kind.NUMBER in kinds and float in accepted:
             accepted.discard(int)  # msgspec reads an integer as a float where only a float is asked for
         union: Any = None if not self.required else _Nothing
+        if self.usual and accepted == set(ACCEPTED[Kind.SCALAR]) and not self.required:
+            # The very strings, instead of new ones for each message: no memory to take, and their hash is known.
+            accepted.discard(str)
+            union = Literal[self.usual] | None
         for member in sorted(accepted, key=lambda member: member.__name__):
             union = member if union is _Nothing else union | member if union is not None else member | None
         return union
@@ -111,7 +119,9 @@ class Tree:
             node = self._root
             for key in fetch.path[:-1]:
                 node = node.children.setdefault(key, _Node((*node.path, key)))
-            node.leaves.setdefault(fetch.path[-1], _Leaf(fetch.path[-1], [])).fetches.append(fetch)
+            leaf = node.leaves.setdefault(fetch.path[-1], _Leaf(fetch.path[-1], []))
+            leaf.fetches.append(fetch)
+            leaf.usual = fetch.usual if len(leaf.fetches) == 1 else ()
         self.lenient = any(kind is Kind.ANYTHING for kind in self.kind.values())
         for node in self._root.walk():
             for place, leaf in enumerate(node.leaves.values()):
@@ -163,6 +173,13 @@ class Tree:
         if isinstance(value, list):
             return None if any(isinstance(item, dict | list) for item in value) else list[_Scalar] | None
         return _Scalar
+
+    def expect_any(self, name: str) -> None:
+        """Take a column's texts as they come from now on, because too many are not among the usual ones."""
+        for node in self._root.walk():
+            for leaf in node.leaves.values():
+                if any(fetch.name == name for fetch in leaf.fetches):
+                    leaf.usual = ()
 
     def distrust(self, name: str) -> None:
         """Decode a column untyped from now on, because too many of its values are of the wrong type."""
