@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -17,12 +17,16 @@ from detectors.findings import Finding, Signal, Verdict
 from detectors.instants import Micros
 from detectors.judgement import PORTIONS, Measurement, Share, judge
 from detectors.layout import MISSING_VALUE, Segmentation
-from detectors.quality import METRICS, JudgedRows, QualityFloor, QualityMetric, judged_rows
+from detectors.quality import Flaw, Logged, QualityFloor, QualityMetric, Rows, Terms, metrics_of, read_rows
 from detectors.quality.limits import DEFAULT_WORSE, against_limits
+from detectors.quality.rows import FLAWED_SHARE
 from detectors.reference import Reference
 from detectors.rules import Rules
 from detectors.values import value_text
 from detectors.variation import CALIBRATED
+
+FEWEST_LOOKED_AT = 20
+"""Below this many rows a flaw in what was logged is no share of anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,8 @@ class QualityInput:
     """Everything that a quality verdict depends on; it can be pickled.
 
     `frame` is an Arrow IPC stream of one row a joined prediction: `label`, one or both of `prediction` and `score`, and
-    if there are any `version` (text) and `seg` (JSON text: the row's value of each segment column).
+    if there are any `scores` (JSON text: each class's probability), `version` (text) and `seg` (JSON text: the row's
+    value of each segment column).
     `expected` is the number of predictions in the window, `joined` how many of them have a label.
     """
 
@@ -47,20 +52,21 @@ class QualityInput:
 class _Joined:
     """The joined rows: what can be judged, and which version and segment column values each row has."""
 
-    rows: JudgedRows
+    rows: Rows
     versions: NDArray[np.object_] | None
     segments: NDArray[np.object_] | None
+    flaws: tuple[Flaw, ...] = ()
 
 
 def quality_findings(input: QualityInput, reference: Reference) -> tuple[list[Finding], int]:
     """The findings of a window's quality, and the rows that could be judged."""
     rules = input.rules
-    metrics = [metric for metric in METRICS if metric.task == rules.task]
+    metrics = list(metrics_of(rules.task).values())
     if not metrics:
         return [], 0
     try:
-        joined = _read(input.frame, rules)
-        measurements = [*_whole(joined, metrics, input, reference)]
+        joined = _read(input.frame, Terms(rules.task, rules.positive_label, reference.classes))
+        measurements = [*map(_flawed, joined.flaws), *_whole(joined, metrics, input, reference)]
     except Exception as error:  # noqa: BLE001 - an error is a finding, never silence
         return [_failed(f"the joined rows cannot be judged: {error!r}")], 0
     try:
@@ -70,6 +76,30 @@ def quality_findings(input: QualityInput, reference: Reference) -> tuple[list[Fi
         measurements.append(Measurement(failure, Share.QUALITY, settled=True))
     q = level(rules.alarms_per_week * PORTIONS[Share.QUALITY], rules.size, rules.every, rules.for_windows, rho=0.0)
     return judge(measurements, {Share.QUALITY: q}), len(joined.rows)
+
+
+def _flawed(flaw: Flaw) -> Measurement:
+    """What was logged wrongly: a rule of the data's quality, violated at once."""
+    finding = Finding(
+        Signal.DATA_QUALITY,
+        flaw.metric,
+        Verdict.OK,
+        flaw.column,
+        rows=flaw.of,
+        value=flaw.share,
+        threshold=FLAWED_SHARE,
+        usual=0.0,
+        current=flaw.share,
+        immediate=True,
+        driver=flaw.detail,
+        detail=flaw.detail,
+    )
+    if flaw.of < FEWEST_LOOKED_AT:
+        few = f"{flaw.of} rows, {FEWEST_LOOKED_AT} are needed"
+        detail = f"{few}; {flaw.detail}" if flaw.detail else few
+        insufficient = replace(finding, verdict=Verdict.INSUFFICIENT_DATA, detail=detail)
+        return Measurement(insufficient, Share.DATA_QUALITY, settled=True)
+    return Measurement(finding, Share.DATA_QUALITY, flaw.share > FLAWED_SHARE, rule=True, bad=Verdict.VIOLATED)
 
 
 def _whole(
@@ -106,7 +136,7 @@ def _by_segment(
 
 def _one(
     metric: QualityMetric,
-    rows: JudgedRows,
+    rows: Rows,
     rules: Rules,
     floor: QualityFloor | None,
     min_rows: int,
@@ -159,7 +189,7 @@ def _muted(floor: QualityFloor | None) -> Verdict | None:
     return Verdict.CALIBRATING if floor.windows else Verdict.UNCALIBRATED
 
 
-def _read(frame: bytes, rules: Rules) -> _Joined:
+def _read(frame: bytes, terms: Terms) -> _Joined:
     with pa.ipc.open_stream(frame) as stream:
         table = stream.read_all()
 
@@ -169,15 +199,22 @@ def _read(frame: bytes, rules: Rules) -> _Joined:
         return np.asarray(table[name].to_numpy())
 
     labels = column("label")
-    if labels is None:
-        return _Joined(JudgedRows(np.empty(0), np.empty(0)), None, None)
-    rows, places = judged_rows(rules.task, column("prediction"), labels, column("score"), rules.positive_label)
     versions, segments = column("version"), column("seg")
+    given = [column(name) for name in ("prediction", "score", "scores")]
+    if labels is None or all(values is None for values in given):
+        return _Joined(_no_rows(terms), None, None)
+    read = read_rows(Logged(labels, *given), terms)
     return _Joined(
-        rows,
-        None if versions is None else versions[places].astype(object),
-        None if segments is None else segments[places].astype(object),
+        read.rows,
+        None if versions is None else versions[read.places].astype(object),
+        None if segments is None else segments[read.places].astype(object),
+        read.flaws,
     )
+
+
+def _no_rows(terms: Terms) -> Rows:
+    nothing = np.empty(0, dtype=object)
+    return read_rows(Logged(nothing, nothing), terms).rows
 
 
 def _segment_codes(segmentation: Segmentation, texts: NDArray[np.object_]) -> NDArray[np.int64]:

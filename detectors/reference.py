@@ -22,7 +22,9 @@ from detectors.layout import Layout, NumericLayout, build_layout
 from detectors.own_windows import distance_floors, new_values, own_windows, spread, vector_of, window_numbers
 from detectors.packing import pack, unpack
 from detectors.profile import Profile
-from detectors.quality import QualityFloor, judged_rows, quality_floors
+from detectors.quality import TASKS, Logged, QualityFloor, Terms, quality_floors, read_rows
+from detectors.quality.classes import MAX_CLASSES, class_texts
+from detectors.quality.rows import BINARY, MULTICLASS
 from detectors.usual import UsualRows, usual_rows
 from detectors.variation import Variation, WindowVector
 
@@ -34,7 +36,6 @@ UNSEEN_LIMIT = 0.05
 """A categorical column of which ordinary windows bring more new values than this share is id-like."""
 _KIND = b"R\x01"
 _VERSION = 1
-_TASKS_WITH_LABELS = frozenset({"regression", "binary_classification"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Reference:
     `rows` counts all rows, `stored` holds at most 20,000 of them: the columns by name (numbers as float64, categories
     as text), and `_event_time` and `_label` where there were such columns. `windows` are its own windows in order of
     time, empty without event times. `unseen_rates` is the share of rows with a value that no other window had.
+    `classes` are those of a multiclass model, predicted or true, in order of their texts.
     """
 
     hash: str
@@ -64,6 +66,7 @@ class Reference:
     usual_rows: UsualRows | None
     unseen_rates: Mapping[str, float]
     quality: Mapping[str, QualityFloor]
+    classes: tuple[str, ...]
     _blobs: tuple[bytes, bytes, bytes, bytes, bytes]
 
     @property
@@ -150,6 +153,7 @@ class Reference:
                 "usual_rows": self.usual_rows,
                 "unseen_rates": dict(sorted(self.unseen_rates.items())),
                 "quality": dict(sorted(self.quality.items())),
+                "classes": self.classes,
             }
         )
 
@@ -179,6 +183,7 @@ class _Head(msgspec.Struct):
     usual_rows: UsualRows | None
     unseen_rates: dict[str, float]
     quality: dict[str, QualityFloor]
+    classes: tuple[str, ...] = ()
 
 
 _FLOORS: dict[tuple[str, str, str], float | None] = {}
@@ -194,11 +199,13 @@ def build_reference(
     segment_by: Sequence[tuple[str, ...]],
     task: str,
     positive_label: str = "1",
+    scores: str | None = None,
     max_segments: int = 20,
 ) -> Reference:
     """The reference that a frame makes; `frame` carries canonical names, and is not changed.
 
-    `event_time` has one entry a row, or is None; `label` names the column of ground truth, for the usual quality.
+    `event_time` has one entry a row, or is None; `label` names the column of ground truth, for the usual quality, and
+    `scores` the one of a multiclass model's probabilities as JSON text.
     Raises ReferenceRejected's kinds (EmptyReference, MissingColumn, UnusableColumn, UnusableEventTime).
     """
     frame = frame.reset_index(drop=True)
@@ -208,6 +215,7 @@ def build_reference(
         order = np.argsort(event_time, kind="stable")
         frame, event_time = frame.iloc[order].reset_index(drop=True), event_time[order]
     number = None if event_time is None else window_numbers(event_time, window.size)
+    terms = Terms(task, positive_label, _classes(frame, label, task))
     rates: dict[str, float] = {}
     unseen: dict[str, NDArray[np.float64]] = {}
     for i, column in enumerate(columns):
@@ -240,7 +248,8 @@ def build_reference(
         task=task,
         usual_rows=None if event_time is None or number is None else usual_rows(event_time, number, window.size),
         unseen_rates=rates,
-        quality=_quality(frame, label, task, positive_label, number),
+        quality=_quality(frame, label, scores, terms, number),
+        classes=tuple(terms.classes),
         _blobs=blobs,
     )
 
@@ -274,12 +283,16 @@ def _check(
 
 
 def _as_task(column: Column, series: pd.Series, task: str) -> Column:
-    """A classifier's prediction that is stored as 0 and 1 is a class, not a number."""
-    if task != "binary_classification" or column.role is not Role.PREDICTION or column.type is not ColumnType.NUMERIC:
+    """A classifier's prediction that is stored as a number is a class: any one of a multiclass model, else 0 and 1."""
+    if column.role is not Role.PREDICTION or column.type is not ColumnType.NUMERIC:
         return column
-    if column.reason.startswith("declared") or not set(pd.unique(series.dropna())) <= {0, 1}:
+    if column.reason.startswith("declared"):
         return column
-    return replace(column, type=ColumnType.CATEGORICAL, reason="0 and 1, the classes of a binary classification")
+    if task == MULTICLASS:
+        return replace(column, type=ColumnType.CATEGORICAL, reason="numbers, the classes of a multiclass model")
+    if task == BINARY and set(pd.unique(series.dropna())) <= {0, 1}:
+        return replace(column, type=ColumnType.CATEGORICAL, reason="0 and 1, the classes of a binary classification")
+    return column
 
 
 def window_vector(profile: Profile, reference: Reference, start: Micros, end: Micros) -> WindowVector:
@@ -287,13 +300,28 @@ def window_vector(profile: Profile, reference: Reference, start: Micros, end: Mi
     return vector_of(profile, reference.profile, reference.coordinates, start, end)
 
 
+def _classes(frame: pd.DataFrame, label: str | None, task: str) -> tuple[str, ...]:
+    """The classes that a multiclass model predicted, and those of the labels."""
+    if task != MULTICLASS:
+        return ()
+    columns = [frame[name] for name in (PREDICTION, label) if name is not None and name in frame.columns]
+    classes = sorted({text for column in columns for text in class_texts(plain_values(column)) if text is not None})
+    if len(classes) > MAX_CLASSES:
+        raise UnusableColumn(
+            f"the reference has {len(classes)} classes, and {MAX_CLASSES} are the limit of the task multiclass: "
+            f"is {PREDICTION!r} a class? Without labels use the task none"
+        )
+    return tuple(classes)
+
+
 def _quality(
-    frame: pd.DataFrame, label: str | None, task: str, positive_label: str, number: NDArray[np.int64] | None
+    frame: pd.DataFrame, label: str | None, scores: str | None, terms: Terms, number: NDArray[np.int64] | None
 ) -> dict[str, QualityFloor]:
-    if label is None or task not in _TASKS_WITH_LABELS:
+    if label is None or terms.task not in TASKS:
         return {}
-    given = {name: plain_values(frame[name]) if name in frame.columns else None for name in (PREDICTION, SCORE)}
-    if given[PREDICTION] is None and given[SCORE] is None:
+    named = (PREDICTION, SCORE, scores)
+    given = [plain_values(frame[name]) if name is not None and name in frame.columns else None for name in named]
+    if given[0] is None and given[1] is None:
         return {}
-    rows, places = judged_rows(task, given[PREDICTION], plain_values(frame[label]), given[SCORE], positive_label)
-    return quality_floors(task, rows, None if number is None else number[places])
+    read = read_rows(Logged(plain_values(frame[label]), *given), terms)
+    return quality_floors(terms.task, read.rows, None if number is None else number[read.places])

@@ -103,11 +103,17 @@ def _labels_and_quality(model: Model) -> Iterator[Complaint]:
     fields = model.predictions.fields
     seen = (("task",), ("labels",), ("predictions", "fields"))
     metrics = QUALITY_METRICS[model.task]
+    scored = "scores" if model.task == "multiclass" else "score"
+    if fields.scores is not None and model.task != "multiclass":
+        message = f"probabilities by class are those of the task multiclass, not of {model.task}"
+        yield Complaint(("predictions", "fields", "scores"), message, seen=seen[:1])
     if model.labels is not None and model.task == "none":
         hint = "name the task, or leave the labels out"
         yield Complaint(("labels",), f"judging labels without a task {NOT_AVAILABLE}", hint, seen=(("task",),))
     elif (
-        model.labels is not None and fields.prediction is None and (model.task == "regression" or fields.score is None)
+        model.labels is not None
+        and fields.prediction is None
+        and (model.task != "binary_classification" or fields.score is None)
     ):
         yield Complaint(("predictions", "fields", "prediction"), "quality needs the prediction", seen=seen)
     for metric, alert in model.alerts.quality.items():
@@ -117,9 +123,9 @@ def _labels_and_quality(model: Model) -> Iterator[Complaint]:
         elif metric not in metrics:
             message = f"the task {model.task} has no metric {metric!r}"
             yield Complaint(path, message, _known(metric, metrics), seen[:1])
-        elif metric in NEEDS_SCORE and fields.score is None:
-            hint = "predictions: {fields: {score: ...}}"
-            yield Complaint(path, f"{metric} needs the field of the score", hint, seen)
+        elif metric in NEEDS_SCORE and getattr(fields, scored) is None:
+            hint = f"predictions: {{fields: {{{scored}: ...}}}}"
+            yield Complaint(path, f"{metric} needs the field of the {scored}", hint, seen)
         elif metric not in NEEDS_SCORE and fields.prediction is None:
             yield Complaint(path, f"{metric} needs the field of the prediction", seen=seen)
         if model.labels is None and model.task != "none":

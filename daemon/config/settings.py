@@ -189,6 +189,8 @@ class PredictionFields(Frozen):
     """The predicted value or class; `null`: the messages have none."""
     score: str | None = None
     """The probability of the positive class."""
+    scores: str | None = None
+    """The probabilities of a multiclass model, an object of class to probability; at most 100 classes."""
     features: Features = "features.*"
     """A path or a list of paths; `features.*`: every key below `features`; `*`: every key that no other field names."""
     item: str | None = None
@@ -267,6 +269,8 @@ class ReferenceFields(Frozen):
     """Predictions."""
     score: str | None = None
     """Scores."""
+    scores: str | None = None
+    """Probabilities by class: objects, or JSON text."""
     label: str | None = None
     """Labels: the quality that `worse_than_reference` compares with."""
 
@@ -365,7 +369,7 @@ class Alerts(Frozen):
 class Model(Frozen):
     """One watched model, with every default filled in."""
 
-    task: Literal["regression", "binary_classification", "none"] = "none"
+    task: Literal["regression", "binary_classification", "multiclass", "none"] = "none"
     """What the model predicts; `none`: drift only."""
     predictions: Predictions
     """Where its predictions are."""

@@ -41,7 +41,7 @@ STANDS_FOR: dict[str, str] = {"models.*.reference.window": "uri"}
 """The required key that an unavailable one makes unnecessary, so that nobody is told twice."""
 
 VALUES: dict[str, dict[str, str]] = {
-    "models.*.task": {"multiclass": "the task multiclass", "recommendation": "the task recommendation"},
+    "models.*.task": {"recommendation": "the task recommendation"},
     "receivers.*.type": {kind: f"the receiver {kind}" for kind in ("pagerduty", "alertmanager", "email")},
 }
 

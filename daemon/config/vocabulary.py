@@ -19,6 +19,17 @@ QUALITY_METRICS: dict[str, tuple[str, ...]] = {
         "brier",
         "calibration_error",
     ),
+    "multiclass": (
+        "accuracy",
+        "balanced_accuracy",
+        "precision",
+        "recall",
+        "f1",
+        "roc_auc",
+        "log_loss",
+        "brier",
+        "calibration_error",
+    ),
     "none": (),
 }
 """By task."""

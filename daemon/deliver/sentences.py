@@ -92,12 +92,14 @@ def happened(line: Line) -> str:
 
 
 _BAD_DATA = {
+    "invalid_scores": "{column} is no probability in {value} of rows",
     "missing": "{column} is missing in {value} of rows",
     "missing_maximum": "{column} is missing in {value} of rows",
     "nonfinite": "{column} is infinite in {value} of rows",
     "out_of_range": "{column} is out of range in {value} of rows",
     "rows": "{value} rows",
     "stuck": "{column} has one value in {value} of rows",
+    "unknown_labels": "{value} of the labels are of a class that the model does not have",
     "unseen": "{column} has values never seen before in {value} of rows",
 }
 

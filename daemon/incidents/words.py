@@ -49,6 +49,7 @@ METRICS: dict[str, str] = {
 SHARES = frozenset(
     {
         "differing",
+        "invalid_scores",
         "label_coverage",
         "lost",
         "missing",
@@ -57,6 +58,7 @@ SHARES = frozenset(
         "nonfinite",
         "out_of_range",
         "stuck",
+        "unknown_labels",
         "unseen",
     }
 )
@@ -66,6 +68,7 @@ _HEADLINES = ("mae", "rmse", "accuracy", "f1", "roc_auc", "average_precision", "
 """Of several quality metrics these are named first: the ones that people think in."""
 
 _DATA_QUALITY: dict[str, str] = {
+    "invalid_scores": "{column} is no probability",
     "missing": "missing values in {column}",
     "missing_maximum": "too many missing values in {column}",
     "nonfinite": "infinite values in {column}",
@@ -73,6 +76,7 @@ _DATA_QUALITY: dict[str, str] = {
     "rows": "an unusual number of rows",
     "lost_offsets": "messages that were lost before they were read",
     "stuck": "{column} is stuck at one value",
+    "unknown_labels": "labels of unknown classes",
     "unseen": "unseen values in {column}",
 }
 _SCHEMA: dict[str, str] = {"lost": "{column} is gone", "mistyped": "{column} changed its type"}

@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from daemon.schedule.tasks import Cells, DriftTask, QualityTask, Verdicts
 from detectors.evaluation import DriftInput, EvaluationResult, QualityInput, evaluate_drift, evaluate_quality
+from detectors.predicted import read_scored
 from detectors.values import value_text
 
 
@@ -28,11 +29,13 @@ def judge_drift(task: DriftTask) -> Verdicts:
 
 def judge_quality(task: QualityTask) -> Verdicts:
     """The findings of a window's quality."""
+    scored = [read_scored(value) for value in task.prediction]
     table = pa.table(
         {
             "version": pa.array(list(task.version), pa.string()),
-            "prediction": _cells(task.prediction),
+            "prediction": _cells([prediction for prediction, _ in scored]),
             "score": _cells(task.score),
+            "scores": pa.array([scores for _, scores in scored], pa.string()),
             "label": _cells(task.label),
             "seg": pa.array(list(task.segments), pa.string()),
         }

@@ -13,10 +13,12 @@ from daemon.schedule.tasks import BuiltReference, ReadRequest
 from detectors.columns import ColumnType, canonical_frame, infer_columns
 from detectors.errors import MissingColumn, ReferenceRejected, UnusableEventTime
 from detectors.instants import DAY, Micros
+from detectors.predicted import scores_text
 from detectors.reference import WindowLength, build_reference
 
 UNITS: Mapping[str, Micros] = {"s": 1_000_000, "ms": 1_000, "us": 1}
 GAP_QUANTILE = 0.98
+SCORES = "_scores"
 
 
 def read_reference(request: ReadRequest) -> BuiltReference:
@@ -25,7 +27,8 @@ def read_reference(request: ReadRequest) -> BuiltReference:
     Raises ReferenceRejected when the file cannot be read, has no rows, or lacks a column.
     """
     file = _read(request.path)
-    dropped = {name for name in (request.timestamp, request.label, *request.ignored) if name in file.columns}
+    ignored = (request.timestamp, request.label, request.scores, *request.ignored)
+    dropped = {name for name in ignored if name in file.columns}
     for name in request.required:
         if name not in file.columns:
             raise MissingColumn(f"{request.path} has no column {name!r}; it has {', '.join(map(repr, file.columns))}")
@@ -38,11 +41,16 @@ def read_reference(request: ReadRequest) -> BuiltReference:
         wanted = {*request.features, request.prediction, request.score, label}
         kept = [name for name in kept if name in wanted]
     frame, roles = canonical_frame(file[kept], prediction=request.prediction, score=request.score)
+    scores = None
+    if request.scores in file.columns:
+        scores = SCORES
+        texts = pd.Series([scores_text(value) for value in file[request.scores]], index=frame.index, dtype=object)
+        frame = frame.assign(**{SCORES: texts})
     columns = infer_columns(
         frame,
         roles=roles,
         declared={name: ColumnType(kind) for name, kind in request.declared.items()},
-        exclude={*request.exclude, *([label] if label else [])},
+        exclude={*request.exclude, SCORES, *([label] if label else [])},
     )
     reference = build_reference(
         frame,
@@ -53,6 +61,7 @@ def read_reference(request: ReadRequest) -> BuiltReference:
         segment_by=request.segment_by,
         task=request.task,
         positive_label=request.positive_label,
+        scores=scores,
         max_segments=request.max_segments,
     )
     return BuiltReference(

@@ -149,7 +149,8 @@ def read_request(model: Model, path: Path) -> ReadRequest:
     label = given.label or (last_part(model.labels.fields.label) if model.labels is not None else None)
     prediction = given.prediction or (last_part(fields.prediction) if fields.prediction else None)
     score = given.score or (last_part(fields.score) if fields.score else None)
-    named = (given.id, given.timestamp, given.version, given.label)
+    scores = given.scores or (last_part(fields.scores) if fields.scores else None)
+    named = (given.id, given.timestamp, given.version, given.label, given.scores)
     excluded = set(model.columns.exclude)
     watched = {*model.columns.important, *model.columns.overrides, *(c for group in model.segments.by for c in group)}
     required = {*filter(None, named), *(features or ()), *watched} - excluded - {"prediction", "score"}
@@ -159,6 +160,7 @@ def read_request(model: Model, path: Path) -> ReadRequest:
         timestamp_unit=model.predictions.timestamp_unit,
         prediction=prediction,
         score=score,
+        scores=scores,
         label=label,
         ignored=tuple(
             name

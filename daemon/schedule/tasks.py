@@ -40,6 +40,7 @@ class ReadRequest:
     timestamp_unit: str
     prediction: str | None
     score: str | None
+    scores: str | None
     label: str | None
     ignored: tuple[str, ...]
     features: tuple[str, ...] | None
@@ -86,7 +87,7 @@ class DriftTask:
 
 @dataclass(frozen=True, slots=True)
 class QualityTask:
-    """A window's joined predictions as plain columns of equal length; `segments` is JSON text."""
+    """A window's joined predictions as the store keeps them: columns of equal length; `segments` is JSON text."""
 
     start: Micros
     end: Micros

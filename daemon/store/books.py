@@ -16,6 +16,9 @@ A *label* is one decoded row. It is *waiting* from its arrival, *joined* once an
 label that took its place), *superseded* when another label of the same id has a later time, *thinned* when its id is
 not among those kept, and *expired* when it left without having been joined.
 
+*dead_letters_cut* counts dead letters that were not kept whole, *predictions_cut* predictions of which a part was cut
+off for its size, such as the scores of too many classes.
+
 The last equation is about the predictions that are kept for their labels: *offered* is each one that was given to the
 join, *awaiting* each one that is there now, the rest have left it.
 
@@ -50,6 +53,7 @@ EQUATIONS: Mapping[str, tuple[str, ...]] = {
 COUNTERS: tuple[str, ...] = (
     *(name for total, parts in EQUATIONS.items() for name in (total, *parts)),
     "dead_letters_cut",
+    "predictions_cut",
 )
 """Every counter, in the order in which people read them."""
 

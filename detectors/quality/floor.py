@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from detectors.quality.metric import Measured, Worse, measure
-from detectors.quality.rows import JudgedRows
+from detectors.quality.rows import Rows
 
 LEAST_ROWS = 30
 """A window of the reference with fewer judged rows says nothing about how a metric varies."""
@@ -63,7 +63,7 @@ class QualityFloor:
         return _upper_tail(distance if worse is Worse.HIGHER else -distance, freedom)
 
 
-def quality_floors(task: str, rows: JudgedRows, window: NDArray[np.int64] | None = None) -> dict[str, QualityFloor]:
+def quality_floors(task: str, rows: Rows, window: NDArray[np.int64] | None = None) -> dict[str, QualityFloor]:
     """The floor of every metric of `task` that the reference defines.
 
     `window` is each row's window, numbered from 0, and below 0 where the row is in none.

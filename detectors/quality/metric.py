@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.quality.rows import JudgedRows
+from detectors.quality.rows import Rows
 from detectors.registry import Registry
 
 Z = 1.959963984540054
@@ -83,42 +84,59 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class QualityMetric:
-    """A named measure of how good predictions were."""
+    """A named measure of how good a task's predictions were; `scored` ones need scores."""
 
     name: str
     task: str
     worse: Worse
     scored: bool
-    of_rows: Callable[[JudgedRows], Measured]
+    of_rows: Callable[[Any], Measured]
 
-    def measure(self, rows: JudgedRows) -> Measured:
-        """The metric over `rows`; undefined without rows, or without the scores that it needs."""
+    def measure(self, rows: Rows) -> Measured:
+        """The metric over `rows`, of the metric's own task.
+
+        Undefined without rows, or without the scores that it needs; rows without one are left out and counted.
+        """
         if not len(rows):
             return Measured.undefined("no row has both a prediction and a label")
-        if self.scored and rows.scores is None:
-            return Measured.undefined("no scores between 0 and 1 were logged")
+        usable: Rows | str = rows.scored() if self.scored else rows
+        if isinstance(usable, str):
+            return Measured.undefined(usable)
+        if not len(usable):
+            return Measured.undefined("no row has usable scores")
         with np.errstate(over="ignore", invalid="ignore"):
-            measured = self.of_rows(rows)
+            measured = self.of_rows(usable)
         if not math.isfinite(measured.value) and measured.detail is None:
             return Measured.undefined("not a finite number on these rows", measured.rows)
+        if len(usable) < len(rows):
+            left_out = f"{len(rows) - len(usable)} of {len(rows)} rows left out: they have no usable score"
+            measured = replace(measured, detail=f"{measured.detail}; {left_out}" if measured.detail else left_out)
         return measured
 
 
 METRICS: Registry[QualityMetric] = Registry("quality metric", "detectors.quality")
+"""Under `task.name`, for several tasks have an accuracy."""
+
+R = TypeVar("R", bound=Rows)
 
 
 def quality_metric(
     name: str, *, task: str, worse: Worse, scored: bool = False
-) -> Callable[[Callable[[JudgedRows], Measured]], Callable[[JudgedRows], Measured]]:
-    """Register the function below as the quality metric `name` of `task`."""
+) -> Callable[[Callable[[R], Measured]], Callable[[R], Measured]]:
+    """Register the function below as the quality metric `name` of `task`; it takes that task's kind of rows."""
 
-    def add(function: Callable[[JudgedRows], Measured]) -> Callable[[JudgedRows], Measured]:
-        METRICS.add(name, QualityMetric(name, task, worse, scored, function))
+    def add(function: Callable[[R], Measured]) -> Callable[[R], Measured]:
+        METRICS.add(f"{task}.{name}", QualityMetric(name, task, worse, scored, function))
         return function
 
     return add
 
 
-def measure(task: str, rows: JudgedRows) -> dict[str, Measured]:
+def metrics_of(task: str) -> dict[str, QualityMetric]:
+    """The metrics of a task by name, in the order of their names; none for a task without quality."""
+    return {metric.name: metric for metric in METRICS if metric.task == task}
+
+
+def measure(task: str, rows: Rows) -> dict[str, Measured]:
     """Every metric of `task` over `rows`, by name."""
-    return {metric.name: metric.measure(rows) for metric in METRICS if metric.task == task}
+    return {name: metric.measure(rows) for name, metric in metrics_of(task).items()}

@@ -19,7 +19,7 @@ def _scores(rows: JudgedRows) -> NDArray[np.float64]:
     return rows.scores
 
 
-def _midranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def midranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Each value's rank from 1 on; equal values share the mean of their ranks."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[place])
@@ -36,9 +36,9 @@ def area_under_the_roc_curve(rows: JudgedRows) -> Measured:
     positives, negatives = len(above), len(below)
     if not positives or not negatives:
         return Measured.undefined("all labels are of one class", len(rows))
-    ranks = _midranks(np.concatenate([above, below]))
-    of_positive = (ranks[:positives] - _midranks(above)) / negatives
-    of_negative = 1 - (ranks[positives:] - _midranks(below)) / positives
+    ranks = midranks(np.concatenate([above, below]))
+    of_positive = (ranks[:positives] - midranks(above)) / negatives
+    of_negative = 1 - (ranks[positives:] - midranks(below)) / positives
     value = float(np.mean(of_positive))
     variance = np.var(of_positive) / max(1, positives - 1) + np.var(of_negative) / max(1, negatives - 1)
     return Measured.normal(value, math.sqrt(variance), len(rows), (0.0, 1.0))
@@ -88,11 +88,14 @@ def expected_calibration_error(rows: JudgedRows) -> Measured:
 
     Never 0 on real rows: about sqrt(bins / rows) / 4 is noise, which the reference's own windows show.
     """
-    scores = _scores(rows)
-    edges = np.linspace(0.0, 1.0, CALIBRATION_BINS + 1)
-    bins = np.searchsorted(edges[1:-1], scores)
-    residual = rows.labels - scores
-    sums = np.bincount(bins, weights=residual, minlength=CALIBRATION_BINS)
-    value = float(np.sum(np.abs(sums)) / len(rows))
-    variance = max(0.0, float(np.mean(residual**2)) - value**2) / max(1, len(rows) - 1)
-    return Measured.normal(value, math.sqrt(variance), len(rows), (0.0, 1.0))
+    return calibration_gap(_scores(rows), rows.labels, CALIBRATION_BINS)
+
+
+def calibration_gap(confidence: NDArray[np.float64], right: NDArray[np.float64], bins: int) -> Measured:
+    """Mean |share right - confidence| over bins of equal width, weighted by rows; `right` is 1.0 or 0.0."""
+    edges = np.linspace(0.0, 1.0, bins + 1)
+    residual = right - confidence
+    sums = np.bincount(np.searchsorted(edges[1:-1], confidence), weights=residual, minlength=bins)
+    value = float(np.sum(np.abs(sums)) / len(right))
+    variance = max(0.0, float(np.mean(residual**2)) - value**2) / max(1, len(right) - 1)
+    return Measured.normal(value, math.sqrt(variance), len(right), (0.0, 1.0))

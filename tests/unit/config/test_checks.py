@@ -46,6 +46,23 @@ MODELS: list[tuple[str, str]] = [
         "9:24: models.m.alerts.quality.mae: a limit of quality needs a task",
     ),
     (
+        START + "    task: multiclass\n    labels: {topic: l}\n    alerts: {quality: {log_loss: {max: 1}}}\n",
+        (
+            "11:24: models.m.alerts.quality.log_loss: log_loss needs the field of the scores "
+            "(predictions: {fields: {scores: ...}})"
+        ),
+    ),
+    (
+        (
+            "models:\n  m:\n    predictions: {topic: t, fields: {scores: p}}\n    reference: {uri: r.csv}\n"
+            "    channel: c\n    task: regression\n"
+        ),
+        (
+            "6:46: models.m.predictions.fields.scores: "
+            "probabilities by class are those of the task multiclass, not of regression"
+        ),
+    ),
+    (
         START + "    task: regression\n    alerts: {quality: {mae: {max: 1}}}\n",
         "10:24: models.m.alerts.quality.mae: a limit of quality needs `labels`",
     ),

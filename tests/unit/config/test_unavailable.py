@@ -41,7 +41,6 @@ REFUSED = [
     "models.shelf.task",
     "models.shelf.reference.window",
     "models.shelf.window.timezone",
-    "models.tagger.task",
     "models.unlabelled.labels",
 ]
 

@@ -15,8 +15,8 @@ def test_methods() -> None:
 
 
 def test_metrics() -> None:
-    assert {name: task for task, names in QUALITY_METRICS.items() for name in names} == {
-        metric.name: metric.task for metric in quality.METRICS
+    assert {(task, name) for task, names in QUALITY_METRICS.items() for name in names} == {
+        (metric.task, metric.name) for metric in quality.METRICS
     }
     assert {metric.name for metric in quality.METRICS if metric.scored} == NEEDS_SCORE
 

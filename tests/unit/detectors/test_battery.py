@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import pickle
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,8 +21,9 @@ from detectors.data_quality import CHECKS
 from detectors.drift import METHODS, DriftMethod, Kind, Points
 from detectors.evaluation import EvaluationResult
 from detectors.findings import Finding, Verdict
-from detectors.quality import METRICS, JudgedRows, QualityMetric
-from detectors.quality.rows import BINARY, REGRESSION
+from detectors.quality import METRICS, JudgedRows, QualityMetric, Rows
+from detectors.quality.classes import ClassRows
+from detectors.quality.rows import BINARY, MULTICLASS, REGRESSION
 from detectors.reference import Reference
 from detectors.registry import Registry, UnknownName
 from detectors.rules import ColumnRule, Rules
@@ -29,7 +31,7 @@ from tests.unit.detectors.windows import day_times, evaluated, made_reference
 
 DRIFT = [(method, kind) for method in METHODS for kind in method.thresholds]
 of_drift = pytest.mark.parametrize(("method", "kind"), DRIFT, ids=[f"{m.name}-{k}" for m, k in DRIFT])
-of_quality = pytest.mark.parametrize("metric", list(METRICS), ids=lambda metric: metric.name)
+of_quality = pytest.mark.parametrize("metric", list(METRICS), ids=lambda metric: f"{metric.task}-{metric.name}")
 
 
 def column(kind: Kind, rows: int, seed: int, distinct: int = 40) -> np.ndarray:
@@ -48,6 +50,7 @@ def test_everything_is_found_by_importing_its_folder() -> None:
     }  # fmt: skip
     assert {m.name for m in METRICS if m.task == REGRESSION} == {"mae", "rmse", "mape", "bias", "r2"}
     assert len([m for m in METRICS if m.task == BINARY]) == 10
+    assert len([m for m in METRICS if m.task == MULTICLASS]) == 9
     assert set(CHECKS.names()) == {
         "id_like", "lost", "missing", "mistyped", "nonfinite", "out_of_range", "rows", "stuck", "unseen",
     }  # fmt: skip
@@ -55,7 +58,7 @@ def test_everything_is_found_by_importing_its_folder() -> None:
 
 def test_the_configuration_offers_exactly_what_is_registered() -> None:
     assert set(vocabulary.METHODS) == set(METHODS.names())
-    for task in (REGRESSION, BINARY):
+    for task in (REGRESSION, BINARY, MULTICLASS):
         assert set(vocabulary.QUALITY_METRICS[task]) == {metric.name for metric in METRICS if metric.task == task}
 
 
@@ -150,23 +153,41 @@ def test_no_numbers_make_a_method_raise(numbers: list[float], cut: int) -> None:
 # Quality metrics
 
 
-def judged(metric: QualityMetric, rows: int = 300, seed: int = 0) -> JudgedRows:
+CLASSES = ("cat", "dog", "emu")
+
+
+def judged(metric: QualityMetric, rows: int = 300, seed: int = 0) -> Rows:
     random = np.random.default_rng(seed)
     if metric.task == REGRESSION:
-        labels = random.normal(5, 2, rows)
-        return JudgedRows(labels + random.normal(size=rows), labels)
+        return regression(random, rows)
+    if metric.task == MULTICLASS:
+        shares = random.dirichlet(np.ones(len(CLASSES)), rows)
+        labels = np.array([random.choice(len(CLASSES), p=share) for share in shares], dtype=np.int64)
+        return ClassRows(np.argmax(shares, axis=1), labels, CLASSES, shares)
     scores = random.random(rows)
     return JudgedRows((scores >= 0.5).astype(float), (random.random(rows) < scores).astype(float), scores)
+
+
+def regression(random: np.random.Generator, rows: int) -> JudgedRows:
+    labels = random.normal(5, 2, rows)
+    return JudgedRows(labels + random.normal(size=rows), labels)
+
+
+def same(metric: QualityMetric, rows: int, value: float) -> Rows:
+    """Rows that are all alike."""
+    if metric.task == MULTICLASS:
+        code = np.full(rows, int(value), dtype=np.int64)
+        return ClassRows(code, code, CLASSES, np.eye(len(CLASSES))[code])
+    return JudgedRows(np.full(rows, value), np.full(rows, value), np.full(rows, value))
 
 
 @of_quality
 def test_quality_is_deterministic_and_leaves_its_input_alone(metric: QualityMetric) -> None:
     rows = judged(metric)
-    kept = rows.take(np.arange(len(rows)))
+    kept = pickle.dumps(rows)
     measured = metric.measure(rows)
     assert metric.measure(rows) == measured
-    assert np.array_equal(rows.labels, kept.labels)
-    assert np.array_equal(rows.predictions, kept.predictions)
+    assert pickle.dumps(rows) == kept
     assert measured.low <= measured.value <= measured.high
     assert measured.error > 0
 
@@ -189,28 +210,30 @@ def test_quality_of_nothing_says_why(metric: QualityMetric) -> None:
 @pytest.mark.parametrize("positive", [0.0, 1.0])
 def test_quality_of_one_row_or_one_class_is_a_number_or_a_reason(metric: QualityMetric, positive: float) -> None:
     for rows in (1, 50):
-        same = JudgedRows(np.full(rows, positive), np.full(rows, positive), np.full(rows, positive))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            measured = metric.measure(same)
+            measured = metric.measure(same(metric, rows, positive))
         assert math.isfinite(measured.value) or measured.detail
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e-9, 1e9, 1e200])
 @pytest.mark.parametrize("metric", [m for m in METRICS if m.task == REGRESSION], ids=lambda m: m.name)
 def test_regression_of_any_magnitude(metric: QualityMetric, scale: float) -> None:
-    rows = judged(metric)
+    rows = regression(np.random.default_rng(0), 300)
     measured = metric.measure(JudgedRows(rows.predictions * scale, rows.labels * scale))
     assert math.isfinite(measured.value) or measured.detail
 
 
-@pytest.mark.parametrize("metric", [m for m in METRICS if m.task == BINARY], ids=lambda m: m.name)
+@pytest.mark.parametrize(
+    "metric", [m for m in METRICS if m.task in (BINARY, MULTICLASS)], ids=lambda m: f"{m.task}-{m.name}"
+)
 def test_classification_stays_in_its_bounds(metric: QualityMetric) -> None:
     for seed in range(20):
         measured = metric.measure(judged(metric, 7, seed))
         if math.isfinite(measured.value):
             assert measured.low >= 0
-            assert metric.name == "log_loss" or measured.high <= 1
+            highest = {"log_loss": math.inf, "brier": 2.0 if metric.task == MULTICLASS else 1.0}
+            assert measured.high <= highest.get(metric.name, 1.0)
 
 
 # The whole evaluation

@@ -9,15 +9,19 @@ import pytest
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
-from detectors.quality import METRICS, JudgedRows, judged_rows, measure
-from detectors.quality.rows import BINARY, REGRESSION
+from detectors.quality import METRICS, JudgedRows, Logged, ReadRows, measure
+from detectors.quality.rows import BINARY, REGRESSION, binary_rows, regression_rows
 from tests.unit.detectors.flights import month
 
 
 def delays() -> JudgedRows:
     frame = month(2).head(20_000)
-    rows, _ = judged_rows(REGRESSION, frame["dep_delay"].to_numpy(), frame["arr_delay"].to_numpy())
-    return rows
+    return read(regression_rows(Logged(frame["arr_delay"].to_numpy(), frame["dep_delay"].to_numpy())))
+
+
+def read(found: ReadRows) -> JudgedRows:
+    assert isinstance(found.rows, JudgedRows)
+    return found.rows
 
 
 def scored(rows: int = 5_000, seed: int = 3, decimals: int = 16) -> JudgedRows:
@@ -67,23 +71,28 @@ def test_classification_equals_scikit_learn(rows: JudgedRows) -> None:
 
 def test_a_score_of_exactly_nothing_or_one_costs_what_scikit_learn_says() -> None:
     rows = JudgedRows(np.array([1.0, 0.0, 1.0]), np.array([1.0, 1.0, 0.0]), np.array([1.0, 0.0, 1.0]))
-    assert METRICS["log_loss"].measure(rows).value == pytest.approx(
+    assert METRICS["binary_classification.log_loss"].measure(rows).value == pytest.approx(
         metrics.log_loss(rows.labels, rows.scores), abs=1e-9
     )
 
 
 def test_labels_of_zero_do_not_blow_up_the_percentage_error() -> None:
     rows = JudgedRows(np.array([1.0, 2.0, 3.0]), np.array([0.0, 1.0, 2.0]))
-    measured = METRICS["mape"].measure(rows)
+    measured = METRICS["regression.mape"].measure(rows)
     assert measured.value == pytest.approx(0.75)
     assert measured.detail == "1 of 3 rows left out: their label is 0"
-    none = METRICS["mape"].measure(JudgedRows(np.ones(2), np.zeros(2)))
+    none = METRICS["regression.mape"].measure(JudgedRows(np.ones(2), np.zeros(2)))
     assert math.isnan(none.value)
     assert none.detail == "every label is 0, and no error is a share of 0"
 
 
 @pytest.mark.parametrize(
-    "metric", [m.name for m in METRICS if m.name not in ("calibration_error", "average_precision")]
+    "metric",
+    [
+        f"{m.task}.{m.name}"
+        for m in METRICS
+        if m.task in (REGRESSION, BINARY) and m.name not in ("calibration_error", "average_precision")
+    ],
 )
 def test_the_interval_covers_the_truth_about_as_often_as_it_says(metric: str) -> None:
     chosen = METRICS[metric]
@@ -98,9 +107,9 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says(metric: str) ->
 
 
 def test_rows_without_label_or_prediction_are_left_out() -> None:
-    rows, places = judged_rows(REGRESSION, np.array([1.0, np.nan, 3.0, np.inf]), np.array([1.0, 2.0, np.nan, 4.0]))
-    assert places.tolist() == [0]
-    assert len(rows) == 1
+    found = regression_rows(Logged(np.array([1.0, 2.0, np.nan, 4.0]), np.array([1.0, np.nan, 3.0, np.inf])))
+    assert found.places.tolist() == [0]
+    assert len(found.rows) == 1
 
 
 @pytest.mark.parametrize(
@@ -115,18 +124,49 @@ def test_rows_without_label_or_prediction_are_left_out() -> None:
     ],
 )
 def test_the_positive_label_is_found_in_any_type(labels: np.ndarray, positive: str) -> None:
-    rows, _ = judged_rows(BINARY, labels, labels, positive_label=positive)
+    rows = read(binary_rows(Logged(labels, labels), positive))
     assert rows.labels.tolist() == [1.0, 0.0, 1.0]
-    assert METRICS["accuracy"].measure(rows).value == 1.0
+    assert METRICS["binary_classification.accuracy"].measure(rows).value == 1.0
 
 
 def test_probabilities_logged_as_predictions_are_scores() -> None:
-    rows, _ = judged_rows(BINARY, np.array([0.1, 0.9, 0.7]), np.array([0.0, 1.0, 0.0]))
+    rows = read(binary_rows(Logged(np.array([0.0, 1.0, 0.0]), np.array([0.1, 0.9, 0.7]))))
     assert rows.predictions.tolist() == [0.0, 1.0, 1.0]
     assert rows.scores is not None
 
 
 def test_margins_are_no_probabilities() -> None:
-    rows, _ = judged_rows(BINARY, np.array([0, 1]), np.array([0, 1]), np.array([-3.0, 4.0]))
-    assert rows.scores is None
-    assert METRICS["log_loss"].measure(rows).detail == "no scores between 0 and 1 were logged"
+    # Given scores of which half lie outside 0..1
+    found = binary_rows(Logged(np.array([0, 1]), np.array([0, 1]), np.array([-3.0, 1.0])))
+    # Then no metric uses them, and they are a flaw of their column
+    assert read(found).scores is None
+    detail = METRICS["binary_classification.log_loss"].measure(found.rows).detail
+    assert detail == "1 of 2 scores lie outside 0..1, so they are no probabilities"
+    (flaw,) = found.flaws
+    assert (flaw.metric, flaw.column, flaw.rows, flaw.of) == ("invalid_scores", "score", 1, 2)
+    # and the rest goes on
+    assert METRICS["binary_classification.accuracy"].measure(found.rows).value == 1.0
+
+
+def test_a_few_impossible_scores_are_left_out_and_counted() -> None:
+    # Given one impossible and one missing score among 1,000
+    rows = scored(1_000)
+    assert rows.scores is not None
+    scores = rows.scores.copy()
+    scores[3], scores[4] = 1.5, np.nan
+    found = binary_rows(Logged(rows.labels, rows.predictions, scores))
+    # Then the metrics that need scores go without those two, the others do not
+    measured = measure(BINARY, found.rows)
+    known = np.delete(np.arange(1_000), [3, 4])
+    assert measured["brier"].value == pytest.approx(float(np.mean((scores[known] - rows.labels[known]) ** 2)), abs=1e-9)
+    assert measured["brier"].detail == "2 of 1000 rows left out: they have no usable score"
+    assert measured["accuracy"].rows == 1_000
+    assert found.flaws[0].detail == "1 of 999 scores lie outside 0..1"
+
+
+def test_without_scores_their_metrics_say_so() -> None:
+    found = binary_rows(Logged(np.array([0, 1]), np.array([0, 1])))
+    assert METRICS["binary_classification.log_loss"].measure(found.rows).detail == (
+        "no scores between 0 and 1 were logged"
+    )
+    assert found.flaws == ()

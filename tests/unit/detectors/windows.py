@@ -38,10 +38,11 @@ def made_reference(
     declared: Mapping[str, ColumnType] | None = None,
     segment_by: Sequence[tuple[str, ...]] = (),
     label: str | None = None,
+    scores: str | None = None,
     task: str = "none",
 ) -> Reference:
     """A reference of one-day windows."""
-    exclude: Collection[str] = [] if label is None else [label]
+    exclude: Collection[str] = [name for name in (label, scores) if name is not None]
     columns = infer_columns(frame, roles=roles or {}, declared=declared or {}, exclude=exclude)
     return build_reference(
         frame,
@@ -50,6 +51,7 @@ def made_reference(
         label=label,
         window=WindowLength(DAY, DAY),
         segment_by=segment_by,
+        scores=scores,
         task=task,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ import pandas as pd
 import pytest
 
 from daemon.config.settings import Model
-from daemon.schedule.reading import event_times, usual_gap
+from daemon.schedule.reading import event_times, read_reference, usual_gap
 from daemon.schedule.references import local_path, read_request
 from daemon.schedule.workers import WorkerPool
 from daemon.store import panes, references, specs, status, usual
 from detectors.errors import UnusableEventTime
 from detectors.instants import DAY, HOUR, MINUTE, parse_rfc3339
+from detectors.reference import Reference
 from tests.unit.schedule.world import MODEL, START, World, orders, world
 
 
@@ -135,6 +137,29 @@ def test_names_given_for_the_file_come_first_and_must_be_there() -> None:
     )
     assert (request.timestamp, request.label, request.features) == ("when", "truth", None)
     assert request.required == ("truth", "when")
+
+
+@pytest.mark.parametrize("name", ["objects.parquet", "texts.csv"])
+def test_probabilities_by_class_are_read_from_objects_and_from_text(tmp_path: Path, name: str) -> None:
+    # Given a labelled reference of a multiclass model in either form
+    shares = {"cat": 0.75, "dog": 0.25}
+    frame = pd.DataFrame({"x": range(60), "prediction": "cat", "label": ["cat", "dog"] * 30, "score": [shares] * 60})
+    if name.endswith(".csv"):
+        frame.assign(score=json.dumps(shares)).to_csv(tmp_path / name, index=False)
+    else:
+        frame.to_parquet(tmp_path / name)
+    asked = model(
+        task="multiclass",
+        labels={"topic": "labels"},
+        predictions={"fields": {"scores": "out.score"}},
+        reference={"uri": name},
+    )
+    # When
+    built = Reference.from_bytes(read_reference(read_request(asked, tmp_path / name)).body)
+    # Then they are no feature, and what the usual quality is measured by
+    assert [column.name for column in built.columns] == ["x", "prediction"]
+    assert built.classes == ("cat", "dog")
+    assert built.quality["brier"].value == pytest.approx((0.125 + 1.125) / 2)
 
 
 def test_a_uri_is_a_path_or_a_file_url() -> None:
