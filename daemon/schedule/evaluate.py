@@ -21,7 +21,7 @@ from daemon.schedule.tasks import JUDGE_DRIFT, JUDGE_QUALITY, Verdicts
 from daemon.schedule.watch import Times, Watched
 from daemon.schedule.windows import LIVE_WINDOWS, DriftWindow, NoReference, QualityWindow, read_drift, read_quality
 from daemon.schedule.workers import PoolClosed, WorkerError, WorkerPool
-from daemon.store import AlreadyEvaluated, Connection, Store, gaps, panes, references, status, watermarks
+from daemon.store import AlreadyEvaluated, Connection, Store, gaps, panes, positions, references, status, watermarks
 from daemon.store.due import DueWindow
 from daemon.store.evaluations import Evaluation
 from detectors.findings import Finding, Signal, Verdict
@@ -29,8 +29,12 @@ from detectors.instants import Micros, rfc3339
 
 log = logging.getLogger("driftd.schedule")
 
-REST = 20.0
+REST = 9.0
 """How many times as long as it took the question what is due waits before it is asked again."""
+LOOK_SECONDS = 10.0
+"""Between two checkpoints nothing but the passing of time makes a window due: then it is asked this often."""
+LOOK_BACK_SECONDS = 600.0
+"""How often windows that closed long ago are asked for too: a partition that stood still may still fill them."""
 
 Lane = tuple[str, str]
 """A model and a kind: one lane is evaluated in window order, lanes beside each other."""
@@ -85,6 +89,9 @@ class Evaluator:
         self._stop = stop
         self._turning = threading.Lock()
         self._rest_until = 0.0
+        self._looked_at = -LOOK_SECONDS
+        self._looked_back_at = -LOOK_BACK_SECONDS
+        self._checkpoint = -1
         self._advanced: dict[tuple[str, str], Micros] = {}
         self.timings: Mapping[str, Timing] = defaultdict(Timing)
         self.last_turn = clock()
@@ -98,10 +105,13 @@ class Evaluator:
     def _turn(self, flush: bool) -> int:
         began = time.monotonic()
         self.last_turn = self._clock()
-        if began < self._rest_until and not flush:
+        if not flush and (began < self._rest_until or not self._may_have_changed(began)):
             return 0
-        queues = {lane: queue for name in self._watched for lane, queue in self._find(name, flush).items()}
-        # With a hundred models the question itself takes a while: it may cost a twentieth of a core.
+        everything = flush or began - self._looked_back_at >= LOOK_BACK_SECONDS
+        queues = {lane: queue for name in self._watched for lane, queue in self._find(name, flush, everything).items()}
+        if everything:
+            self._looked_back_at = began
+        # With a hundred models the question itself takes a while: it may cost a tenth of a core.
         self._rest_until = time.monotonic() + REST * (time.monotonic() - began)
         running: dict[Lane, _Running] = {}
         recorded = 0
@@ -121,13 +131,22 @@ class Evaluator:
                 recorded += self._finish(running.pop(lane))
         return recorded
 
-    def _find(self, name: str, flush: bool) -> dict[Lane, _Queue]:
+    def _may_have_changed(self, began: float) -> bool:
+        """Whether a checkpoint has come since the last look, or time has passed that labels may have waited for."""
+        with self._store.read() as conn:
+            checkpoint = positions.checkpoint(conn)
+        if checkpoint == self._checkpoint and began - self._looked_at < LOOK_SECONDS:
+            return False
+        self._checkpoint, self._looked_at = checkpoint, began
+        return True
+
+    def _find(self, name: str, flush: bool, everything: bool) -> dict[Lane, _Queue]:
         """What is due for a model; remembers how far its watermarks have come."""
         watched = self._watched[name]
         with self._store.read() as conn:
             times = watched.times(conn, self._clock())
-            drift = watched.due_drift(conn, times, flush=flush)
-            quality = watched.due_quality(conn, times, flush=flush)
+            drift = watched.due_drift(conn, times, flush=flush, everything=everything)
+            quality = watched.due_quality(conn, times, flush=flush, everything=everything)
             silent = proven(conn, watched, times)
         self._advance(name, times)
         self.timings[name].overdue = len(drift) + len(quality)

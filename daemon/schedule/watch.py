@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from daemon.config.settings import Model, Settings
 from daemon.config.windows import allowed_lateness, pane_length
 from daemon.schedule.rules import rules_of
-from daemon.store import Connection, due, watermarks
+from daemon.store import Connection, due, evaluations, watermarks
 from daemon.store.due import DueWindow
 from daemon.store.watermarks import Clock
 from detectors.instants import Micros, micros
@@ -88,8 +88,10 @@ class Watched:
         )
         return Times(now, watermark, label_watermark)
 
-    def due_drift(self, conn: Connection, times: Times, *, flush: bool = False) -> list[DueWindow]:
-        """The drift windows to be evaluated now, in order."""
+    def due_drift(
+        self, conn: Connection, times: Times, *, flush: bool = False, everything: bool = True
+    ) -> list[DueWindow]:
+        """The drift windows to be evaluated now, in order; without `everything` only among those not long closed."""
         if times.now is None:
             return []
         return due.due_drift(
@@ -102,13 +104,19 @@ class Watched:
             watermark=times.watermark,
             now=times.now,
             flush=flush,
+            since=None if everything else self._open_since(conn, "drift", times.watermark, self.lateness),
         )
 
-    def due_quality(self, conn: Connection, times: Times, *, flush: bool = False) -> list[DueWindow]:
-        """The quality windows to be evaluated now, in order."""
+    def due_quality(
+        self, conn: Connection, times: Times, *, flush: bool = False, everything: bool = True
+    ) -> list[DueWindow]:
+        """The quality windows to be evaluated now, in order; without `everything` only among those not long closed."""
         if not self.judges_quality or self.model.labels is None or times.now is None:
             return []
         maturity = self.model.labels.maturity
+        label_now = self.label_now(times)
+        settled = None if label_now is None or times.watermark is None else min(label_now, times.watermark)
+        lateness = micros(maturity.at_most) + self.lateness
         return due.due_quality(
             conn,
             self.name,
@@ -118,10 +126,18 @@ class Watched:
             at_most=micros(maturity.at_most),
             allowed_lateness=self.lateness,
             watermark=times.watermark,
-            label_now=self.label_now(times),
+            label_now=label_now,
             now=times.now,
             flush=flush,
+            since=None if everything else self._open_since(conn, "quality", settled, lateness),
         )
+
+    def _open_since(self, conn: Connection, kind: str, settled: Micros | None, lateness: Micros) -> Micros | None:
+        """Where the first window starts that rows in order, or late within bounds, can still change; None: anywhere."""
+        evaluated = evaluations.last_window_end(conn, self.name, kind)
+        if settled is None or evaluated is None:
+            return None
+        return min(settled - lateness - self.size, evaluated) - self.size - self.every
 
     def label_now(self, times: Times) -> Micros | None:
         """The instant by which labels are old: wall clock, or the event time up to which labels have come."""

@@ -60,24 +60,29 @@ def due_drift(
     watermark: Micros | None,
     now: Micros,
     flush: bool = False,
+    since: Micros | None = None,
 ) -> list[DueWindow]:
     """The windows with rows whose end the watermark has passed and that are new or need a revision, in order.
 
     `now` is wall clock, or the model's event time under `clock: event`, the same as `Evaluation.evaluated_at`. `flush`
-    asks for every stale window at once, at the end of a run.
+    asks for every stale window at once, at the end of a run. Windows that start before `since` are not looked at: the
+    question costs as much as it has panes to add up.
     """
     if watermark is None:
         return []
     kept_from = conn.execute(select(progress.c.profiles_kept_from).where(progress.c.model == model)).scalar()
+    from_start = _latest(kept_from, since)
     query = (
-        select(panes.c.pane_start, func.sum(panes.c.rows)).where(panes.c.model == model).group_by(panes.c.pane_start)
+        select(panes.c.pane_start, func.sum(panes.c.rows))
+        .where(panes.c.model == model, panes.c.pane_start >= from_start)
+        .group_by(panes.c.pane_start)
     )
     rows = {start: int(count) for start, count in conn.execute(query).all()}
-    done = _evaluated(conn, model, "drift", size, every)
+    done = _evaluated(conn, model, "drift", size, every, from_start)
     closes = (allowed_lateness, size - pane + allowed_lateness)
     due = []
     for end, count in window_sums(rows, size, every):
-        if end > watermark or (kept_from is not None and end - size < kept_from) or end <= done.other_geometry_until:
+        if end > watermark or end - size < from_start or end <= done.other_geometry_until:
             continue
         before = done.latest.get(end)
         closed = watermark >= end + closes[1]
@@ -100,24 +105,29 @@ def due_quality(
     label_now: Micros | None,
     now: Micros,
     flush: bool = False,
+    since: Micros | None = None,
 ) -> list[DueWindow]:
     """The windows whose labels are mature, by coverage or by age, and that are new or need a revision, in order.
 
     `watermark` is that of the predictions: a window is whole before it is judged. `label_now` is wall clock, or under
     `clock: event` the labels' effective watermark; None leaves only coverage. `coverage` is a share in 0..1. Takes a
     microsecond or two for each waiting prediction of the windows that may be due: ask once a checkpoint at most.
+    Windows that start before `since` are not looked at.
     """
     model_id = names.number(conn, model)
     if watermark is None or model_id is None:
         return []
     kept_from = conn.execute(select(progress.c.labels_kept_from).where(progress.c.model == model)).scalar()
-    query = select(label_panes.c.pane_start, label_panes.c.kept).where(label_panes.c.model_id == model_id)
+    from_start = _latest(kept_from, since)
+    query = select(label_panes.c.pane_start, label_panes.c.kept).where(
+        label_panes.c.model_id == model_id, label_panes.c.pane_start >= from_start
+    )
     expected = {start: int(count) for start, count in conn.execute(query).all() if count}
-    done = _evaluated(conn, model, "quality", size, every)
+    done = _evaluated(conn, model, "quality", size, every, from_start)
     age = -1 if label_now is None else label_now
     candidates = []
     for end, count in window_sums(expected, size, every):
-        if end > watermark or (kept_from is not None and end - size < kept_from) or end <= done.other_geometry_until:
+        if end > watermark or end - size < from_start or end <= done.other_geometry_until:
             continue
         before = done.latest.get(end)
         closes = (end + at_most, end + at_most + allowed_lateness)
@@ -242,7 +252,12 @@ class _Done:
     other_geometry_until: Micros
 
 
-def _evaluated(conn: Connection, model: str, kind: str, size: Micros, every: Micros) -> _Done:
+def _latest(*instants: Micros | None) -> Micros:
+    """The latest of the instants that are known, or the beginning of time."""
+    return max((instant for instant in instants if instant is not None), default=-(2**62))
+
+
+def _evaluated(conn: Connection, model: str, kind: str, size: Micros, every: Micros, from_start: Micros) -> _Done:
     """The latest revision by window end, and until where windows of another size or step have been evaluated.
 
     After a change of `window:` the past is not evaluated once more in the new geometry.
@@ -263,7 +278,11 @@ def _evaluated(conn: Connection, model: str, kind: str, size: Micros, every: Mic
             evaluations.c.watermark,
             evaluations.c.evaluated_at,
         )
-        .where(*of_kind, evaluations.c.window_end - evaluations.c.window_start == size)
+        .where(
+            *of_kind,
+            evaluations.c.window_end >= from_start + size,
+            evaluations.c.window_end - evaluations.c.window_start == size,
+        )
         .order_by(evaluations.c.window_end, evaluations.c.revision)
     )
     latest = {row[0]: Evaluated(*row[1:]) for row in conn.execute(query).all()}

@@ -22,7 +22,7 @@ from daemon.store import Store, StoreError, books, evaluations, incidents
 from deploy.demo.flights import load_flights, train
 from deploy.demo.replay import FAULTS, Replay, create_topics, produce
 from deploy.kafka.local import LocalKafka
-from deploy.slack.local import LocalSlack, to_html
+from deploy.slack.local import LocalSlack, print_threads, to_html
 from detectors.instants import Micros, rfc3339
 
 MODEL = "flight-delay"
@@ -205,9 +205,12 @@ class Demonstration:
         if slack is None:
             self._say("Slack", f"{self.channel} has the threads")
         else:
+            threads = slack.threads()
             page = self.folder / "slack.html"
-            page.write_text(to_html(slack.threads()), encoding="utf-8")
-            slack.print_threads(sys.stdout)
+            page.write_text(to_html(threads), encoding="utf-8")
+            # The newest alone: the README's picture is taken of it.
+            (self.folder / "thread.html").write_text(to_html(threads[-1:]), encoding="utf-8")
+            print_threads(threads, sys.stdout)
             self._say("Slack", f"the same threads as a page: {_shortest(page)}")
         self._commands(told)
 

@@ -10,6 +10,7 @@ import pytest
 
 from daemon.incidents.board import Board
 from daemon.incidents.incident import State
+from daemon.schedule import evaluate
 from daemon.schedule.tasks import JUDGE_DRIFT, Work
 from daemon.schedule.workers import WorkerPool
 from daemon.store import evaluations, gaps, incidents, outbox, references, status
@@ -123,6 +124,27 @@ def test_an_evaluation_that_fails_is_an_error_finding_and_a_sentence_and_no_inci
     quiet.evaluator.turn(flush=True)
     with quiet.store.read() as conn:
         assert status.load_notes(conn) == []
+
+
+def test_looking_only_at_what_can_still_change_judges_the_same_windows(
+    quiet: World, tmp_path: Path, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given one world that is looked at after every day, and one that is looked at once at the end
+    monkeypatch.setattr(evaluate, "REST", 0.0)
+    days = [orders(day, 1, seed=day) for day in range(8)]
+    for day in days:
+        quiet.predict(day)
+        quiet.evaluator.turn()
+    assert quiet.evaluator.turn() == 0  # no checkpoint since, so nothing is asked
+    (tmp_path / "other").mkdir()
+    with world(tmp_path / "other", pool, {"labels": None, "task": "none"}) as other:
+        for day in days:
+            other.predict(day)
+        other.evaluator.turn(flush=True)
+        whole = {(row.window_end, row.rows) for row in other.results() if row.metric == "rows"}
+    # When the first has seen its end too, then both have judged the same
+    quiet.evaluator.turn(flush=True)
+    assert {(row.window_end, row.rows) for row in quiet.results(final_only=True) if row.metric == "rows"} == whole
 
 
 def test_a_silence_is_found_however_far_a_replay_has_run_ahead_of_it(quiet: World) -> None:
