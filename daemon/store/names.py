@@ -4,15 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Engine, event, select
 
 from daemon.store import dialect
 from daemon.store.schema import names
 
+_REMEMBERED = "numbers of names"
+_LIMIT = 100_000
+
+
+def forget_on_rollback(engine: Engine) -> None:
+    """Let the engine's connections remember numbers only as long as no transaction is rolled back: what it had numbered
+    has no number any more."""
+    event.listen(engine, "rollback", lambda conn: conn.info.pop(_REMEMBERED, None))
+
 
 def intern(conn: Connection, texts: Collection[str]) -> dict[str, int]:
-    """The number of each text; those that have none yet get one."""
-    wanted = sorted(set(texts))
+    """The number of each text; those that have none yet get one. What a connection has met it remembers."""
+    remembered: dict[str, int] = conn.info.setdefault(_REMEMBERED, {})
+    if len(remembered) > _LIMIT:
+        remembered.clear()
+    remembered.update(_intern(conn, [text for text in set(texts) if text not in remembered]))
+    return {text: remembered[text] for text in texts}
+
+
+def _intern(conn: Connection, texts: Collection[str]) -> dict[str, int]:
+    if not texts:
+        return {}
+    wanted = sorted(texts)
     known = find(conn, wanted)
     new = [text for text in wanted if text not in known]
     if new:

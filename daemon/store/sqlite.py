@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
 
+from daemon.store import names
 from daemon.store.errors import StoreHeld, StoreMissing, StoreUnavailable
 
 BUSY_TIMEOUT_MS = 5_000
@@ -115,6 +116,7 @@ def writer_engine(path: Path) -> Engine:
 
     engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
     _begin_with(engine, "BEGIN IMMEDIATE")
+    names.forget_on_rollback(engine)
     return engine
 
 

@@ -65,14 +65,13 @@ def prepare(store: Store, buffer: Buffer) -> Prepared:
         StoreUnavailable: the panes' thresholds cannot be read.
     """
     prepared = Prepared()
-    for key, table in buffer.tables.items():
-        for group in table.groups():
-            with store.read() as conn:
+    with store.read() as conn:
+        for key, table in buffer.tables.items():
+            for group in table.groups():
                 below = panes.sample_threshold(conn, key.model, group.version, group.pane, key.spec_hash)
-                kept_below = predictions.threshold(conn, key.model, group.pane) if table.keeps_predictions else None
-            prepared.partials.append(_partial(key, table, group, below))
-            if kept_below is not None:
-                prepared.predictions.append(_predictions(key, table, group))
+                prepared.partials.append(_partial(key, table, group, below))
+                if table.keeps_predictions:
+                    prepared.predictions.append(_predictions(key, table, group))
     return prepared
 
 

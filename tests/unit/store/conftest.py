@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.pool import StaticPool
 
-from daemon.store import Store
+from daemon.store import Store, names
 from daemon.store.schema import metadata
 
 
@@ -46,5 +46,6 @@ def engine() -> Iterator[Engine]:
     """A store's tables in memory, for many short examples."""
     engine = create_engine("sqlite://", poolclass=StaticPool)
     metadata.create_all(engine)
+    names.forget_on_rollback(engine)
     yield engine
     engine.dispose()

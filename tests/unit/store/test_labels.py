@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, select
 
-from daemon.store import books, labels, predictions
+from daemon.store import Store, books, labels, names, predictions
 from daemon.store.schema import predictions as prediction_table
 from detectors.instants import HOUR
 from tests.unit.store.tables import rolled_back
@@ -335,3 +336,13 @@ def test_any_order_of_events_joins_like_the_plain_rules(engine, steps) -> None: 
             assert labels.coverage(conn, "m", *window).predictions == sum(
                 window[0] <= row.time < window[1] for row in plain.predictions.values()
             )
+
+
+def test_a_name_that_a_rollback_took_back_is_numbered_anew(store: Store) -> None:
+    with suppress(RuntimeError), store.write() as conn:
+        names.intern(conn, {"gone"})
+        raise RuntimeError
+    with store.write() as conn:
+        other = names.intern(conn, {"other"})
+        both = names.intern(conn, {"gone", "other"})
+    assert both["other"] == other["other"] != both["gone"]
