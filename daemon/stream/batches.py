@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.store.dead_letters import DeadLetter
+from daemon.store.dead_letters import PAYLOAD_BYTES, DeadLetter
 from daemon.stream import event_time
 from daemon.stream.buffer import MAX_VERSIONS, OTHER_VERSION, Buffer
 from daemon.stream.flows import ActiveSpec, Flow
@@ -138,7 +138,7 @@ def _count_group(
         if cursor.flow.role == "labels":
             _add_labels(cursor, rows, partition.at.partition, buffer)
         else:
-            buffer.new_fields[cursor.flow.model].update(decoded.new_fields)
+            buffer.notice(cursor.flow.model, decoded.new_fields)
             _add_predictions(cursor, rows, partition, buffer, versions)
         highest = int(rows.times.max())
         cursor.max_event_time = highest if cursor.max_event_time is None else max(cursor.max_event_time, highest)
@@ -213,7 +213,8 @@ def _bury(buffer: Buffer, cursors: Sequence[Cursor], record: Any, rejection: Rej
                 offset_end=record.offset + 1,
                 reason=rejection.reason,
                 detail=rejection.detail,
-                payload=record.value,
+                payload=record.value[:PAYLOAD_BYTES],  # a whole batch can be of the largest size
+                payload_bytes=len(record.value),
                 at=now,
             )
         )

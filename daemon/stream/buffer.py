@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import struct
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.store.dead_letters import PAYLOAD_BYTES, DeadLetter
+from daemon.store.dead_letters import DeadLetter
 from daemon.stream.spec import Spec
 from daemon.stream.waiting import keeping
 from detectors.columns import ColumnType
@@ -31,6 +31,7 @@ _ID_BYTES = 90
 _DEAD_LETTERS = 1_000
 """So many dead letters of a checkpoint are kept whole; further ones are counted only."""
 _DEAD_LETTER_BYTES = 300
+_NEW_FIELDS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +229,7 @@ class Buffer:
         self.labels: dict[str, LabelRows] = {}
         self.books: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.dead_letters: list[DeadLetter] = []
-        self.new_fields: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self.new_fields: dict[str, set[str]] = {}
         self._dead_letter_bytes = 0
         self._label_rows = 0
 
@@ -280,9 +281,15 @@ class Buffer:
             self.dead_letters[-1] = _joined(last, letter)
         elif len(self.dead_letters) < _DEAD_LETTERS:
             self.dead_letters.append(letter)
-            self._dead_letter_bytes += _DEAD_LETTER_BYTES + min(PAYLOAD_BYTES, len(letter.payload or b""))
+            self._dead_letter_bytes += _DEAD_LETTER_BYTES + len(letter.payload or b"")
         else:
             self.books[letter.model or ""]["dead_letters_cut"] += 1
+
+    def notice(self, model: str, fields: Iterable[str]) -> None:
+        """Remember features that no column has; so many of them, and for as long as the process lives."""
+        if fields:
+            known = self.new_fields.setdefault(model, set())
+            known.update(sorted(set(fields) - known)[: _NEW_FIELDS - len(known)])
 
     def empty(self, *, keep: bool) -> None:
         """Forget everything; `keep`: tables that had rows keep their memory, those that had none go."""
@@ -294,7 +301,6 @@ class Buffer:
         self.labels.clear()
         self.books.clear()
         self.dead_letters.clear()
-        self.new_fields.clear()
         self._dead_letter_bytes = self._label_rows = 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -180,8 +180,7 @@ def write(
         for model, counts in buffer.books.items():
             books.add(conn, model, counts)
         for model, fields in buffer.new_fields.items():
-            if fields:
-                status.set_note(conn, f"schema.{model}", _sentence(model, fields), now)
+            status.set_note(conn, f"schema.{model}", _sentence(model, fields), now)
         for partition in partitions:
             _end_gaps(conn, partition)
             if partition.at in attested:
@@ -219,7 +218,7 @@ def _end_gaps(conn: Any, partition: PartitionState) -> None:
             gaps.end_gaps(conn, model, role, partition.at.topic, partition.at.partition, cursor.gap_ends)
 
 
-def _sentence(model: str, fields: Mapping[str, int]) -> str:
+def _sentence(model: str, fields: Collection[str]) -> str:
     names = sorted(fields)
     more = f" and {len(names) - _NOTED_FIELDS} more" if len(names) > _NOTED_FIELDS else ""
     return f"{model}: the messages hold features that the reference does not: {', '.join(names[:_NOTED_FIELDS])}{more}."

@@ -97,6 +97,7 @@ class Intake:
         self._assigned: frozenset[TopicPartition] = frozenset()
         self._suspects: list[TopicPartition] = []
         self._gone: Collection[str] = ()
+        self._unreadable: set[str] = set()
         self._windows: dict[str, int] = {}
         self._last_trouble = ""
         self._is_loaded = False
@@ -237,7 +238,9 @@ class Intake:
                         read[activation.spec_hash] = spec
                         own.append(ActiveSpec(activation.version, activation.from_pane, spec))
                 self._decoders.put_in_force(flow, own)
+                self._unreadable.discard(flow.model)
             except StreamError as error:
+                self._unreadable.add(flow.model)
                 self._decoders.put_in_force(flow, ())
                 with self._store.write() as conn:
                     status.set_model_state(conn, flow.model, "waiting", str(error), self._clock())
@@ -728,7 +731,7 @@ class Intake:
         """Whether every flow that will ever count has read to the ends that were known at the start."""
         if not self._run_ends_known:
             return False
-        given_up = set(self._abandoned())
+        given_up = self._unreadable | set(self._abandoned())
         if any(not flow.active and flow.model not in given_up for flow in self._flows):
             return False
         return all(state.at_run_end or state.stopped for state in self._partitions.values() if state.active)

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import crc32c
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 
@@ -112,9 +113,11 @@ def test_a_kill_at_any_point_of_a_checkpoint_changes_no_number(kafka: Broker, to
             assert len(labels.joined(conn, "m", START, START + 100 * HOUR)) == ROWS
 
 
-@pytest.mark.parametrize("compression", [None, "lz4", "zstd"])
-def test_a_batch_with_a_broken_crc_is_a_dead_letter_and_the_others_count(
-    own_kafka: LocalKafka, tmp_path: Path, compression: str | None
+@pytest.mark.parametrize(
+    ("compression", "mend_crc"), [(None, False), ("lz4", False), ("lz4", True), ("zstd", True), ("gzip", True)]
+)
+def test_a_batch_that_cannot_be_read_is_a_dead_letter_and_the_others_count(
+    own_kafka: LocalKafka, tmp_path: Path, compression: str | None, mend_crc: bool
 ) -> None:
     # Given three batches of ten rows on a partition, the middle one damaged on disk
     with contextlib.closing(KafkaAdminClient(bootstrap_servers=own_kafka.bootstrap)) as admin:
@@ -135,6 +138,9 @@ def test_a_batch_with_a_broken_crc_is_a_dead_letter_and_the_others_count(
     first = 12 + struct.unpack_from(">i", data, 8)[0]
     second = 12 + struct.unpack_from(">i", data, first + 8)[0]
     data[first + second - 20] ^= 0xFF
+    if mend_crc:  # then it is the codec that fails, and that does not say where
+        whole = bytes(data[first + 21 : first + second])
+        struct.pack_into(">I", data, first + 17, crc32c.crc32c(whole))
     segment.write_bytes(data)
     own_kafka.start()
     with Store.open(tmp_path / "store.db", writer=True) as store:
