@@ -44,6 +44,7 @@ models:
     reference: {{uri: reference.parquet}}
     columns: {{important: [dep_delay]}}
     segments: {{by: [origin]}}
+    window: {{size: 1d, every: 1d}}
     alerts:
       recover_after: 8 windows     # flights have bad weeks: one thread for a week of storms, not five
       quality: {{mae: {{worse_than_reference: 50%}}}}
