@@ -23,6 +23,12 @@ help: ## List the targets
 demo: check-tools $(VENV)/.installed $(JARS)/.fetched ## See it work: real flights, a real Kafka, a model that drifts
 	$(BIN)/driftd demo $(DEMO)
 
+.PHONY: picture
+picture: ## Take the README's picture of the demonstration's last thread (needs Chromium)
+	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$$(mktemp -d)" \
+		--disable-background-networking --disable-component-update --force-device-scale-factor=2 \
+		--window-size=760,440 --screenshot=docs/thread.png "file://$(CURDIR)/.demo/thread.html"
+
 .PHONY: test
 test: lint ## Lint, check the types, run the tests
 	$(BIN)/pytest $(PYTEST)
