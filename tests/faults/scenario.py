@@ -36,6 +36,7 @@ from daemon.store import (
 from daemon.store.errors import StoreError
 from daemon.store.evaluations import Evaluation
 from daemon.store.positions import Position
+from daemon.store.sqlite import is_held
 from daemon.stream.spec import Spec
 from deploy.slack.local import LocalSlack
 from deploy.slack.local import Thread as SlackThread
@@ -139,6 +140,10 @@ class Scenario:
                 producer.abort_transaction()
 
     # Running
+
+    def is_held(self) -> bool:
+        """Whether a daemon has the store, or has ended again already."""
+        return is_held(self.store) or not self.daemon.running
 
     def next_offsets(self) -> dict[tuple[str, int], int]:
         """How far the store says that every model has read each partition; nothing before there is a store."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 from collections import Counter
@@ -12,7 +13,7 @@ import pytest
 from tests.conftest import Broker
 from tests.faults import workload
 from tests.faults.scenario import Compared, Scenario, scenario
-from tests.support.daemon import wait_until
+from tests.support.daemon import TookTooLong, wait_until
 
 SEED, KILLS = "DRIFTD_CHAOS_SEED", "DRIFTD_CHAOS_KILLS"
 A_ROUND = 12
@@ -68,15 +69,17 @@ def _round(run: Scenario, chance: random.Random, kills: int) -> Compared:
     while len(run.kills) < kills:
         point = chance.choice((*POINTS, ANYWHERE, ANYWHERE))
         to_the_end = chance.random() < 0.2
-        crash_at = None if point == ANYWHERE else f"{point}:{chance.randrange(1, 5)}"
+        crash_at = None if point == ANYWHERE else f"{point}:{chance.randrange(1, 4)}"
         run.daemon.start(*(["--until-end"] if to_the_end else []), crash_at=crash_at)
+        wait_until(run.is_held, "the daemon has opened its store", run.daemon)
         for _ in range(2):
             run.produce(next(slices, []))
             # No condition is waited for: when in its life the daemon dies is what is left to chance.
-            Event().wait(chance.uniform(0.1, 1.5))
+            Event().wait(chance.uniform(0.1, 2.0))
         if crash_at is not None:
             # A point that it does not come to within a while is left, and it dies wherever it is.
-            Event().wait(chance.uniform(0.5, 3.0))
+            with contextlib.suppress(TookTooLong):
+                run.daemon.wait(chance.uniform(5, 12))
         if run.daemon.running:
             run.kill(ANYWHERE)
         elif run.daemon.was_killed:

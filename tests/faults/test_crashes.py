@@ -15,6 +15,7 @@ from tests.faults import workload
 from tests.faults.model import HOUR
 from tests.faults.scenario import Scenario, scenario
 from tests.faults.workload import BURST
+from tests.support.daemon import wait_until
 
 CHECKPOINT = (
     "checkpoint.before_transaction:2",
@@ -113,6 +114,7 @@ def kill_anywhere(run: Scenario, chance: random.Random, kills: int) -> None:
     slices = iter(run.workload.slices(4 * kills))
     for _ in range(kills):
         run.daemon.start()
+        wait_until(run.is_held, "the daemon has opened its store", run.daemon)
         for _ in range(4):
             run.produce(next(slices))
             # No condition is waited for: when in its life the daemon dies is what is left to chance.
