@@ -40,6 +40,7 @@ from detectors.instants import Micros
 log = logging.getLogger("driftd.stream")
 
 _COLLECT_AFTER = 50_000
+_SUSPECT_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ class Intake:
         )
         self._assigned: frozenset[TopicPartition] = frozenset()
         self._suspects: list[TopicPartition] = []
+        self._suspected_since = 0.0
         self._gone: Collection[str] = ()
         self._unreadable: set[str] = set()
         self._windows: dict[str, int] = {}
@@ -261,7 +263,6 @@ class Intake:
             max_poll_records=self._pace.poll_records,
         )
         self._assigned = frozenset()
-        self._suspects = []
         with self._store.write() as conn:
             status.clear_note(conn, "stream.kafka")
 
@@ -494,8 +495,9 @@ class Intake:
         except Exception as error:  # noqa: BLE001  kafka-python raises whatever a codec or struct raises
             self._cure(error, suspect)
             return
-        if suspect is not None:
+        if suspect is not None and (found or time.monotonic() - self._suspected_since > _SUSPECT_SECONDS):
             self._suspects.pop(0)
+            self._suspected_since = time.monotonic()
             if not self._suspects:
                 self._kafka.resume(self._assigned)
         now = self._clock()
@@ -557,14 +559,13 @@ class Intake:
             case Fault.BROKEN if partitions or suspect is not None:
                 for at in partitions or [suspect]:
                     self._skip_broken(at, diagnosis.sentence)
-                if suspect is not None:
-                    self._suspects = []
-                    self._kafka.resume(self._assigned)
+                self._suspected_since = time.monotonic()
             case Fault.BROKEN:
-                # Before the next poll every partition must be sought, for the broken one would spin for ever.
-                for at in self._assigned:
-                    self._kafka.seek(at, self._partitions[at].read)
+                # To poll again would spin for ever, and to seek back to where it stands changes nothing for the client:
+                # a new one reads the partitions one at a time, until it is known which it is.
                 self._suspects = sorted(self._assigned)
+                self._suspected_since = time.monotonic()
+                self._close()
             case Fault.OUT_OF_RANGE if partitions:
                 self._out_of_range(partitions)
             case Fault.TRUNCATED if partitions:

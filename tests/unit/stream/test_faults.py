@@ -17,7 +17,7 @@ AT = TopicPartition("t", 3)
     ("error", "fault", "partitions"),
     [
         (
-            errors.CorruptRecordError(f"Record batch for partition {AT} at offset 5 failed crc check"),
+            errors.CorruptRecordError(f"Record batch for partition {AT} failed crc check"),
             Fault.BROKEN,
             (AT,),
         ),
