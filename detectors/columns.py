@@ -14,6 +14,8 @@ from detectors.errors import EmptyReference, MissingColumn, UnusableColumn
 
 PREDICTION = "prediction"
 SCORE = "score"
+LIST_LENGTH = "prediction.length"
+"""How many items a list-valued prediction has; its items stand in PREDICTION, one drawn from each list."""
 
 ID_LIKE_SHARE = 0.5
 """A categorical column with more distinct values than this share of its rows names rows, not kinds."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +11,9 @@ from detectors.values import value_text
 
 MAX_SCORED_CLASSES = 100
 """Probabilities of more classes than this are not kept."""
+
+MAX_ITEMS = 1_000
+"""So many items of a list are kept; what is beyond is cut off."""
 
 _Scored = tuple[str | None, msgspec.Raw]
 _read_scored = msgspec.json.Decoder(_Scored).decode
@@ -61,3 +64,39 @@ def read_scored(text: str | float | None) -> tuple[str | float | None, str | Non
     except msgspec.DecodeError:  # a class that begins like a list
         return text, None
     return prediction, bytes(scores).decode()
+
+
+def items_of(value: Any) -> list[str] | None:
+    """The items of a list as texts; None for what is no list of texts, numbers or truth values. Null is no item.
+
+    >>> items_of(["a", 7, 7.0, None]), items_of([["a"]]), items_of("a")
+    (['a', '7', '7'], None, None)
+    """
+    if not isinstance(value, list):
+        return None
+    there = [item for item in value if item is not None]
+    if not all(isinstance(item, str | int | float) for item in there):
+        return None
+    return [value_text(item) for item in there]
+
+
+def items_text(items: Sequence[str]) -> str:
+    """Items as JSON text, at most 1,000 of them.
+
+    >>> items_text(["a", "b"])
+    '["a","b"]'
+    """
+    return _write(items[:MAX_ITEMS]).decode()
+
+
+def drawn_item(items: Sequence[str], identity: int) -> str | None:
+    """The one item that stands for a list where a column has one value a row; None of an empty list.
+
+    Which one the hash of the request's id decides, so it is a fair draw and always the same. Its shares over requests
+    are those of all shown items, each request weighing alike; and unlike ten items of one list, one of each of ten
+    lists are independent, which is what the tests of shares take rows to be.
+
+    >>> drawn_item(["a", "b", "c"], 4), drawn_item([], 4)
+    ('b', None)
+    """
+    return items[identity % len(items)] if items else None

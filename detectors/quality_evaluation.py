@@ -65,7 +65,7 @@ def quality_findings(input: QualityInput, reference: Reference) -> tuple[list[Fi
     if not metrics:
         return [], 0
     try:
-        joined = _read(input.frame, Terms(rules.task, rules.positive_label, reference.classes))
+        joined = _read(input.frame, _terms(rules, reference))
         measurements = [*map(_flawed, joined.flaws), *_whole(joined, metrics, input, reference)]
     except Exception as error:  # noqa: BLE001 - an error is a finding, never silence
         return [_failed(f"the joined rows cannot be judged: {error!r}")], 0
@@ -78,6 +78,10 @@ def quality_findings(input: QualityInput, reference: Reference) -> tuple[list[Fi
     return judge(measurements, {Share.QUALITY: q}), len(joined.rows)
 
 
+def _terms(rules: Rules, reference: Reference) -> Terms:
+    return Terms(rules.task, rules.positive_label, rules.k, reference.classes, reference.catalogue)
+
+
 def _flawed(flaw: Flaw) -> Measurement:
     """What was logged wrongly: a rule of the data's quality, violated at once."""
     finding = Finding(
@@ -87,8 +91,8 @@ def _flawed(flaw: Flaw) -> Measurement:
         flaw.column,
         rows=flaw.of,
         value=flaw.share,
-        threshold=FLAWED_SHARE,
-        usual=0.0,
+        threshold=flaw.limit,
+        usual=max(0.0, flaw.limit - FLAWED_SHARE),
         current=flaw.share,
         immediate=True,
         driver=flaw.detail,
@@ -99,7 +103,7 @@ def _flawed(flaw: Flaw) -> Measurement:
         detail = f"{few}; {flaw.detail}" if flaw.detail else few
         insufficient = replace(finding, verdict=Verdict.INSUFFICIENT_DATA, detail=detail)
         return Measurement(insufficient, Share.DATA_QUALITY, settled=True)
-    return Measurement(finding, Share.DATA_QUALITY, flaw.share > FLAWED_SHARE, rule=True, bad=Verdict.VIOLATED)
+    return Measurement(finding, Share.DATA_QUALITY, flaw.share > flaw.limit, rule=True, bad=Verdict.VIOLATED)
 
 
 def _whole(

@@ -24,7 +24,8 @@ from detectors.packing import pack, unpack
 from detectors.profile import Profile
 from detectors.quality import TASKS, Logged, QualityFloor, Terms, quality_floors, read_rows
 from detectors.quality.classes import MAX_CLASSES, class_texts
-from detectors.quality.rows import BINARY, MULTICLASS
+from detectors.quality.requests import Catalogue, catalogue_of
+from detectors.quality.rows import BINARY, MULTICLASS, RECOMMENDATION
 from detectors.usual import UsualRows, usual_rows
 from detectors.variation import Variation, WindowVector
 
@@ -53,7 +54,8 @@ class Reference:
     `rows` counts all rows, `stored` holds at most 20,000 of them: the columns by name (numbers as float64, categories
     as text), and `_event_time` and `_label` where there were such columns. `windows` are its own windows in order of
     time, empty without event times. `unseen_rates` is the share of rows with a value that no other window had.
-    `classes` are those of a multiclass model, predicted or true, in order of their texts.
+    `classes` are those of a multiclass model, predicted or true, in order of their texts; `catalogue` is what a
+    recommender showed.
     """
 
     hash: str
@@ -67,6 +69,7 @@ class Reference:
     unseen_rates: Mapping[str, float]
     quality: Mapping[str, QualityFloor]
     classes: tuple[str, ...]
+    catalogue: Catalogue
     _blobs: tuple[bytes, bytes, bytes, bytes, bytes]
 
     @property
@@ -154,6 +157,7 @@ class Reference:
                 "unseen_rates": dict(sorted(self.unseen_rates.items())),
                 "quality": dict(sorted(self.quality.items())),
                 "classes": self.classes,
+                "catalogue": self.catalogue,
             }
         )
 
@@ -184,6 +188,7 @@ class _Head(msgspec.Struct):
     unseen_rates: dict[str, float]
     quality: dict[str, QualityFloor]
     classes: tuple[str, ...] = ()
+    catalogue: Catalogue = msgspec.field(default_factory=Catalogue)
 
 
 _FLOORS: dict[tuple[str, str, str], float | None] = {}
@@ -200,12 +205,15 @@ def build_reference(
     task: str,
     positive_label: str = "1",
     scores: str | None = None,
+    items: str | None = None,
+    k: int = 10,
     max_segments: int = 20,
 ) -> Reference:
     """The reference that a frame makes; `frame` carries canonical names, and is not changed.
 
     `event_time` has one entry a row, or is None; `label` names the column of ground truth, for the usual quality, and
-    `scores` the one of a multiclass model's probabilities as JSON text.
+    `scores` the one of a multiclass model's probabilities as JSON text, `items` the one of a recommender's lists as
+    JSON text, of which `k` items are judged; its label then holds such lists too.
     Raises ReferenceRejected's kinds (EmptyReference, MissingColumn, UnusableColumn, UnusableEventTime).
     """
     frame = frame.reset_index(drop=True)
@@ -215,7 +223,8 @@ def build_reference(
         order = np.argsort(event_time, kind="stable")
         frame, event_time = frame.iloc[order].reset_index(drop=True), event_time[order]
     number = None if event_time is None else window_numbers(event_time, window.size)
-    terms = Terms(task, positive_label, _classes(frame, label, task))
+    catalogue = Catalogue() if items is None else catalogue_of(plain_values(frame[items]).tolist(), k)
+    terms = Terms(task, positive_label, k, _classes(frame, label, task), catalogue)
     rates: dict[str, float] = {}
     unseen: dict[str, NDArray[np.float64]] = {}
     for i, column in enumerate(columns):
@@ -239,7 +248,7 @@ def build_reference(
         distance_floors(vectors, len(layout.columns)).astype("<f8").tobytes(),
     )
     return Reference(
-        hash=_hash(layout, window, task, positive_label, row_hashes),
+        hash=_hash(layout, window, task, positive_label, k, row_hashes),
         layout=layout,
         profile=profile,
         columns=tuple(columns),
@@ -248,15 +257,19 @@ def build_reference(
         task=task,
         usual_rows=None if event_time is None or number is None else usual_rows(event_time, number, window.size),
         unseen_rates=rates,
-        quality=_quality(frame, label, scores, terms, number),
+        quality=_quality(frame, label, scores, items, terms, number),
         classes=tuple(terms.classes),
+        catalogue=catalogue,
         _blobs=blobs,
     )
 
 
-def _hash(layout: Layout, window: WindowLength, task: str, positive_label: str, row_hashes: NDArray[np.uint64]) -> str:
+def _hash(
+    layout: Layout, window: WindowLength, task: str, positive_label: str, k: int, row_hashes: NDArray[np.uint64]
+) -> str:
     """A function of what went in: the same with another version of a compressor, and in any order of rows."""
-    digest = sha256(msgspec.msgpack.encode([_VERSION, layout.hash, window, task, positive_label]))
+    settings = [layout.hash, window, task, positive_label, *([k] if task == RECOMMENDATION else [])]
+    digest = sha256(msgspec.msgpack.encode([_VERSION, *settings]))
     digest.update(np.sort(row_hashes).astype("<u8").tobytes())
     return digest.hexdigest()
 
@@ -315,11 +328,16 @@ def _classes(frame: pd.DataFrame, label: str | None, task: str) -> tuple[str, ..
 
 
 def _quality(
-    frame: pd.DataFrame, label: str | None, scores: str | None, terms: Terms, number: NDArray[np.int64] | None
+    frame: pd.DataFrame,
+    label: str | None,
+    scores: str | None,
+    items: str | None,
+    terms: Terms,
+    number: NDArray[np.int64] | None,
 ) -> dict[str, QualityFloor]:
     if label is None or terms.task not in TASKS:
         return {}
-    named = (PREDICTION, SCORE, scores)
+    named = (items or PREDICTION, SCORE, scores)
     given = [plain_values(frame[name]) if name is not None and name in frame.columns else None for name in named]
     if given[0] is None and given[1] is None:
         return {}

@@ -45,3 +45,4 @@ class Rules:
     columns: Mapping[str, ColumnRule] = field(default_factory=dict)
     quality: Mapping[str, QualityLimit] = field(default_factory=dict)
     positive_label: str = "1"
+    k: int = 10

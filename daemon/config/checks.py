@@ -103,6 +103,10 @@ def _labels_and_quality(model: Model) -> Iterator[Complaint]:
     fields = model.predictions.fields
     seen = (("task",), ("labels",), ("predictions", "fields"))
     metrics = QUALITY_METRICS[model.task]
+    if model.task == "recommendation":
+        yield from _recommendation(model)
+    elif "k" in model.model_fields_set:
+        yield Complaint(("k",), f"is of the task recommendation, not of {model.task}", seen=seen[:1])
     scored = "scores" if model.task == "multiclass" else "score"
     if fields.scores is not None and model.task != "multiclass":
         message = f"probabilities by class are those of the task multiclass, not of {model.task}"
@@ -131,6 +135,20 @@ def _labels_and_quality(model: Model) -> Iterator[Complaint]:
         if model.labels is None and model.task != "none":
             yield Complaint(path, "a limit of quality needs `labels`", seen=seen)
         yield from _limit(path, alert)
+
+
+def _recommendation(model: Model) -> Iterator[Complaint]:
+    seen: tuple[KeyPath, ...] = (("task",),)
+    fields = model.predictions.fields
+    if fields.prediction is None and model.labels is None:
+        yield Complaint(("predictions", "fields", "prediction"), "a recommendation is a list of items", seen=seen)
+    for name in ("item", "score"):
+        if getattr(fields, name) is not None:
+            message = "is not used by the task recommendation: one message holds one list of items"
+            yield Complaint(("predictions", "fields", name), message, seen=seen)
+    if model.labels is not None and "coverage" in model.labels.maturity.model_fields_set:
+        message = "is not used by the task recommendation: who takes nothing sends nothing, so at_most decides"
+        yield Complaint(("labels", "maturity", "coverage"), message, seen=seen, is_warning=True)
 
 
 def _limit(path: tuple[str, ...], alert: QualityAlert) -> Iterator[Complaint]:

@@ -186,7 +186,7 @@ class PredictionFields(Frozen):
     version: str | None = "model_version"
     """The model's version; `null`: one version only."""
     prediction: str | None = "prediction"
-    """The predicted value or class; `null`: the messages have none."""
+    """The predicted value, class or list of items; `null`: the messages have none."""
     score: str | None = None
     """The probability of the positive class."""
     scores: str | None = None
@@ -205,7 +205,7 @@ class LabelFields(Frozen):
     timestamp: str | None = "ts"
     """The label's own time: of several labels the latest counts; `null`: Kafka's own timestamp."""
     label: str = Field(default="label", min_length=1)
-    """The true value or class."""
+    """The true value or class, or one item that was taken from a recommended list."""
 
 
 TimestampUnit = Literal["rfc3339", "s", "ms", "us", "ns"]
@@ -232,7 +232,7 @@ class Maturity(Frozen):
     """When a window's labels are complete enough to judge quality by."""
 
     coverage: Share = 0.9
-    """The share of the predictions that must have a label."""
+    """The share of the predictions that must have a label; of no use to recommendations, which few people take."""
     at_most: PositiveDuration = timedelta(days=2)
     """After this long quality is judged with what labels there are."""
 
@@ -369,7 +369,7 @@ class Alerts(Frozen):
 class Model(Frozen):
     """One watched model, with every default filled in."""
 
-    task: Literal["regression", "binary_classification", "multiclass", "none"] = "none"
+    task: Literal["regression", "binary_classification", "multiclass", "recommendation", "none"] = "none"
     """What the model predicts; `none`: drift only."""
     predictions: Predictions
     """Where its predictions are."""
@@ -379,6 +379,8 @@ class Model(Frozen):
     """What its windows are held against."""
     positive_label: Text = "1"
     """The class that `score` is the probability of; a number or a boolean is compared by its text."""
+    k: int = Field(default=10, ge=1, le=100)
+    """So many items of a recommended list are judged, from the first on."""
     columns: Columns = Columns()
     """What is different for single columns."""
     segments: Segments = Segments()
@@ -395,6 +397,11 @@ class Model(Frozen):
     """A link that every message of this model carries."""
     receivers: Names = ()
     """Names of `receivers` that are told too."""
+
+    @property
+    def several_labels(self) -> bool:
+        """Whether a prediction may have several labels, or none for good: the items taken from a list."""
+        return self.task == "recommendation"
 
     @property
     def hash(self) -> str:

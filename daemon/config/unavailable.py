@@ -28,7 +28,6 @@ KEYS: dict[str, str] = {
     "models.*.tier": "tiers",
     "models.*.preset": "presets",
     "models.*.presets": "presets",
-    "models.*.k": "the task recommendation",
     "models.*.digest": "the weekly digest",
     "models.*.alerts.observe_for": "an observation time of a new model",
     "models.*.reference.if_missing": "a reference of each version",
@@ -41,7 +40,6 @@ STANDS_FOR: dict[str, str] = {"models.*.reference.window": "uri"}
 """The required key that an unavailable one makes unnecessary, so that nobody is told twice."""
 
 VALUES: dict[str, dict[str, str]] = {
-    "models.*.task": {"recommendation": "the task recommendation"},
     "receivers.*.type": {kind: f"the receiver {kind}" for kind in ("pagerduty", "alertmanager", "email")},
 }
 

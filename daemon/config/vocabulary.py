@@ -30,6 +30,18 @@ QUALITY_METRICS: dict[str, tuple[str, ...]] = {
         "brier",
         "calibration_error",
     ),
+    "recommendation": (
+        "precision",
+        "recall",
+        "ndcg",
+        "mrr",
+        "map",
+        "hit_rate",
+        "coverage",
+        "popularity",
+        "gini",
+        "novelty",
+    ),
     "none": (),
 }
 """By task."""

@@ -92,7 +92,9 @@ def happened(line: Line) -> str:
 
 
 _BAD_DATA = {
+    "duplicate_items": "{value} of the lists hold an item twice",
     "invalid_scores": "{column} is no probability in {value} of rows",
+    "long_lists": "{value} of the lists are longer than what is judged of them",
     "missing": "{column} is missing in {value} of rows",
     "missing_maximum": "{column} is missing in {value} of rows",
     "nonfinite": "{column} is infinite in {value} of rows",

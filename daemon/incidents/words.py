@@ -18,19 +18,25 @@ METRICS: dict[str, str] = {
     "calibration_error": "calibration error",
     "chisquare": "chi-square p",
     "differing": "differing",
+    "coverage": "coverage of the catalogue",
     "f1": "F1",
+    "gini": "Gini of exposure",
     "hellinger": "Hellinger distance",
     "jensenshannon": "Jensen-Shannon distance",
     "kl_div": "KL divergence",
     "ks": "KS p",
     "log_loss": "log loss",
     "mae": "MAE",
+    "map": "MAP",
     "mape": "MAPE",
     "missing": "missing",
     "missing_maximum": "missing",
     "mistyped": "of another type",
     "nonfinite": "infinite",
+    "mrr": "MRR",
+    "ndcg": "NDCG",
     "precision": "precision",
+    "popularity": "popularity of what is shown",
     "psi": "PSI",
     "r2": "R²",
     "recall": "recall",
@@ -49,8 +55,10 @@ METRICS: dict[str, str] = {
 SHARES = frozenset(
     {
         "differing",
+        "duplicate_items",
         "invalid_scores",
         "label_coverage",
+        "long_lists",
         "lost",
         "missing",
         "missing_maximum",
@@ -64,11 +72,13 @@ SHARES = frozenset(
 )
 """Metrics that are a share of rows in 0..1, shown in percent."""
 
-_HEADLINES = ("mae", "rmse", "accuracy", "f1", "roc_auc", "average_precision", "log_loss")
+_HEADLINES = ("mae", "rmse", "accuracy", "f1", "roc_auc", "ndcg", "hit_rate", "average_precision", "log_loss")
 """Of several quality metrics these are named first: the ones that people think in."""
 
 _DATA_QUALITY: dict[str, str] = {
+    "duplicate_items": "lists hold an item twice",
     "invalid_scores": "{column} is no probability",
+    "long_lists": "lists are longer than before",
     "missing": "missing values in {column}",
     "missing_maximum": "too many missing values in {column}",
     "nonfinite": "infinite values in {column}",

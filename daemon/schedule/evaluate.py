@@ -175,7 +175,7 @@ class Evaluator:
                 if due.kind == "drift":
                     window = read_drift(conn, watched.model, watched.rules, due, self._specs)
                 else:
-                    window = read_quality(conn, watched.rules, due, self._specs)
+                    window = read_quality(conn, watched.model, watched.rules, due, self._specs)
         except NoReference as error:
             self._record(_Running(due, None, started, Future()), _failed(due, str(error)))
             return None
@@ -210,7 +210,8 @@ class Evaluator:
         due, watched = task.due, self._watched[task.due.model]
         wall = self._clock()
         findings = list(result.findings)
-        if due.kind == "quality" and watched.model.labels is not None:
+        several = watched.model.several_labels
+        if due.kind == "quality" and watched.model.labels is not None and not several:
             findings.append(labels_missing(due.expected or 0, due.rows, watched.model.labels.maturity.coverage))
         try:
             with self._store.write() as conn:

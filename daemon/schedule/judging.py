@@ -7,6 +7,7 @@ import pyarrow as pa
 from daemon.schedule.tasks import Cells, DriftTask, QualityTask, Verdicts
 from detectors.evaluation import DriftInput, EvaluationResult, QualityInput, evaluate_drift, evaluate_quality
 from detectors.predicted import read_scored
+from detectors.quality.rows import RECOMMENDATION
 from detectors.values import value_text
 
 
@@ -29,14 +30,11 @@ def judge_drift(task: DriftTask) -> Verdicts:
 
 def judge_quality(task: QualityTask) -> Verdicts:
     """The findings of a window's quality."""
-    scored = [read_scored(value) for value in task.prediction]
+    given = _lists(task) if task.rules.task == RECOMMENDATION else _values(task)
     table = pa.table(
         {
             "version": pa.array(list(task.version), pa.string()),
-            "prediction": _cells([prediction for prediction, _ in scored]),
-            "score": _cells(task.score),
-            "scores": pa.array([scores for _, scores in scored], pa.string()),
-            "label": _cells(task.label),
+            **given,
             "seg": pa.array(list(task.segments), pa.string()),
         }
     )
@@ -52,7 +50,7 @@ def judge_quality(task: QualityTask) -> Verdicts:
                 rules=task.rules,
                 frame=sink.getvalue().to_pybytes(),
                 expected=task.expected,
-                joined=len(task.label),
+                joined=task.labelled,
             )
         )
     )
@@ -60,6 +58,23 @@ def judge_quality(task: QualityTask) -> Verdicts:
 
 def _verdicts(result: EvaluationResult) -> Verdicts:
     return Verdicts(result.findings, result.rows, result.vector)
+
+
+def _values(task: QualityTask) -> dict[str, pa.Array]:
+    scored = [read_scored(value) for value in task.prediction]
+    return {
+        "prediction": _cells([prediction for prediction, _ in scored]),
+        "score": _cells(task.score),
+        "scores": pa.array([scores for _, scores in scored], pa.string()),
+        "label": _cells(task.label),
+    }
+
+
+def _lists(task: QualityTask) -> dict[str, pa.Array]:
+    return {
+        "prediction": pa.array(list(task.prediction), pa.string()),
+        "label": pa.array(list(task.label), pa.string()),
+    }
 
 
 def _cells(values: Cells) -> pa.Array:

@@ -36,7 +36,7 @@ class Upkeep:
             if needed_from is None or needed_from <= self._expired.get(name, -1):
                 continue
             with self._store.write() as conn:
-                labels.expire(conn, name, needed_from)
+                labels.expire(conn, name, needed_from, several=watched.model.several_labels)
             self._expired[name] = needed_from
 
     def retain(self) -> None:

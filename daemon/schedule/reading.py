@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from daemon.schedule.tasks import BuiltReference, ReadRequest
-from detectors.columns import ColumnType, canonical_frame, infer_columns
-from detectors.errors import MissingColumn, ReferenceRejected, UnusableEventTime
+from detectors.columns import LIST_LENGTH, ColumnType, Role, canonical_frame, infer_columns
+from detectors.errors import MissingColumn, ReferenceRejected, UnusableColumn, UnusableEventTime
 from detectors.instants import DAY, Micros
-from detectors.predicted import scores_text
+from detectors.predicted import MAX_ITEMS, drawn_item, items_of, items_text, scores_text
+from detectors.quality.rows import RECOMMENDATION
 from detectors.reference import WindowLength, build_reference
+from detectors.rows import hash_ids
 
 UNITS: Mapping[str, Micros] = {"s": 1_000_000, "ms": 1_000, "us": 1}
 GAP_QUANTILE = 0.98
 SCORES = "_scores"
+ITEMS = "_items"
 
 
 def read_reference(request: ReadRequest) -> BuiltReference:
@@ -27,6 +31,8 @@ def read_reference(request: ReadRequest) -> BuiltReference:
     Raises ReferenceRejected when the file cannot be read, has no rows, or lacks a column.
     """
     file = _read(request.path)
+    if request.task == RECOMMENDATION:
+        file = unfolded(file, request)
     ignored = (request.timestamp, request.label, request.scores, *request.ignored)
     dropped = {name for name in ignored if name in file.columns}
     for name in request.required:
@@ -37,8 +43,9 @@ def read_reference(request: ReadRequest) -> BuiltReference:
         event_time = event_times(file[request.timestamp], request.timestamp_unit)
     label = request.label if request.label in file.columns else None
     kept = [name for name in file.columns if name not in dropped or name == label]
+    items = ITEMS if ITEMS in file.columns else None
     if request.features is not None:
-        wanted = {*request.features, request.prediction, request.score, label}
+        wanted = {*request.features, request.prediction, request.score, label, LIST_LENGTH, ITEMS}
         kept = [name for name in kept if name in wanted]
     frame, roles = canonical_frame(file[kept], prediction=request.prediction, score=request.score)
     scores = None
@@ -46,11 +53,13 @@ def read_reference(request: ReadRequest) -> BuiltReference:
         scores = SCORES
         texts = pd.Series([scores_text(value) for value in file[request.scores]], index=frame.index, dtype=object)
         frame = frame.assign(**{SCORES: texts})
+    if items is not None:
+        roles[LIST_LENGTH] = Role.PREDICTION
     columns = infer_columns(
         frame,
         roles=roles,
         declared={name: ColumnType(kind) for name, kind in request.declared.items()},
-        exclude={*request.exclude, SCORES, *([label] if label else [])},
+        exclude={*request.exclude, SCORES, ITEMS, *([label] if label else [])},
     )
     reference = build_reference(
         frame,
@@ -62,6 +71,8 @@ def read_reference(request: ReadRequest) -> BuiltReference:
         task=request.task,
         positive_label=request.positive_label,
         scores=scores,
+        items=items,
+        k=request.k,
         max_segments=request.max_segments,
     )
     return BuiltReference(
@@ -73,6 +84,71 @@ def read_reference(request: ReadRequest) -> BuiltReference:
         event_times=event_time is not None,
         usual_gap=None if event_time is None else usual_gap(event_time),
     )
+
+
+def unfolded(file: pd.DataFrame, request: ReadRequest) -> pd.DataFrame:
+    """A recommender's reference with its lists unfolded as those of messages are.
+
+    The prediction becomes one drawn item of each list, beside it stand the list's length and the whole list as JSON
+    text; the label becomes the list of the items taken, as JSON text: none where it is missing, one where it is a
+    single item. Lists may be stored as lists or as JSON text.
+    Raises MissingColumn and UnusableColumn.
+    """
+    if request.prediction is None or request.prediction not in file.columns:
+        raise MissingColumn(
+            f"{request.path} has no column {request.prediction!r} of the lists that were shown: name the right one "
+            "under reference.fields.prediction"
+        )
+    for name in (ITEMS, LIST_LENGTH):
+        if name in file.columns:
+            raise UnusableColumn(f"{request.path} has a column {name!r}, the name of one that driftd makes: rename it")
+    lists = [items_of(_list(value)) for value in file[request.prediction]]
+    lists = [items if items is None else items[:MAX_ITEMS] for items in lists]
+    if all(items is None for items in lists):
+        raise UnusableColumn(f"{request.path} has no list of items in its column {request.prediction!r}")
+    texts = [None if items is None else items_text(items) for items in lists]
+    made = {
+        request.prediction: [
+            None if items is None else drawn_item(items, number)
+            for items, number in zip(lists, _identities(file, request, texts), strict=True)
+        ],
+        ITEMS: texts,
+    }
+    if request.label in file.columns and request.label is not None:
+        made[request.label] = [items_text(_taken(value)) for value in file[request.label]]
+    lengths = pd.Series([np.nan if items is None else float(len(items)) for items in lists], index=file.index)
+    columns = {name: pd.Series(values, index=file.index, dtype=object) for name, values in made.items()}
+    return file.assign(**columns, **{LIST_LENGTH: lengths})
+
+
+def _identities(file: pd.DataFrame, request: ReadRequest, texts: list[str | None]) -> list[int]:
+    """What the draws go by: the ids; without them each row's time and list, and for equal ones their number."""
+    if request.id in file.columns:
+        return [int(value) for value in hash_ids([str(value) for value in file[request.id]])]
+    times = file[request.timestamp].astype(str) if request.timestamp in file.columns else [""] * len(file)
+    names = pd.Series([f"{time} {text}" for time, text in zip(times, texts, strict=True)])
+    numbers = names.groupby(names).cumcount()
+    return [int(value) for value in hash_ids([f"{name} {n}" for name, n in zip(names, numbers, strict=True)])]
+
+
+def _list(value: object) -> object:
+    """A stored list as a list: Parquet gives arrays, CSV gives JSON text."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, str) and value.startswith("["):
+        try:
+            return msgspec.json.decode(value)
+        except msgspec.DecodeError:
+            return None
+    return value
+
+
+def _taken(value: object) -> list[str]:
+    """The items that one row of a reference took."""
+    found = _list(value)
+    if isinstance(found, list):
+        return items_of(found) or []
+    return [] if found is None or found != found else items_of([found]) or []
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -54,7 +54,9 @@ class Recorder:
             taken = step(board, observation, policy, now)
             board = taken.board
             changes += taken.changes
-        evaluations.record(conn, evaluation, attribute(observations[0].findings, board, changes, policy))
+        several = self.settings.models[evaluation.model].several_labels
+        judged = attribute(observations[0].findings, board, changes, policy)
+        evaluations.record(conn, evaluation, judged, several_labels=several)
         if board != before:
             incidents.save_board(conn, board.model, board.to_bytes(), now)
         for change in changes:

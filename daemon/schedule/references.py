@@ -162,6 +162,7 @@ def read_request(model: Model, path: Path) -> ReadRequest:
         score=score,
         scores=scores,
         label=label,
+        id=given.id or last_part(fields.id),
         ignored=tuple(
             name
             for name in (
@@ -183,6 +184,7 @@ def read_request(model: Model, path: Path) -> ReadRequest:
         every=micros(model.window.every),
         task=model.task,
         positive_label=model.positive_label,
+        k=model.k,
     )
 
 

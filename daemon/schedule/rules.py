@@ -21,6 +21,7 @@ def rules_of(settings: Settings, name: str) -> Rules:
         columns={column: _column_rule(override) for column, override in model.columns.overrides.items()},
         quality=_quality_limits(model),
         positive_label=model.positive_label,
+        k=model.k,
     )
 
 

@@ -42,6 +42,7 @@ class ReadRequest:
     score: str | None
     scores: str | None
     label: str | None
+    id: str | None
     ignored: tuple[str, ...]
     features: tuple[str, ...] | None
     required: tuple[str, ...]
@@ -53,6 +54,7 @@ class ReadRequest:
     every: Micros
     task: str
     positive_label: str
+    k: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,10 @@ class DriftTask:
 
 @dataclass(frozen=True, slots=True)
 class QualityTask:
-    """A window's joined predictions as the store keeps them: columns of equal length; `segments` is JSON text."""
+    """A window's joined predictions as the store keeps them: columns of equal length; `segments` is JSON text.
+
+    `labelled` of the `expected` predictions have a label. A recommender's predictions and labels are lists in JSON.
+    """
 
     start: Micros
     end: Micros
@@ -99,6 +104,7 @@ class QualityTask:
     label: Cells
     segments: Sequence[str]
     expected: int
+    labelled: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,9 +92,12 @@ def read_drift(conn: Connection, model: Model, rules: Rules, due: DueWindow, spe
     )
 
 
-def read_quality(conn: Connection, rules: Rules, due: DueWindow, specs: StoredSpecs) -> QualityWindow | None:
+def read_quality(
+    conn: Connection, model: Model, rules: Rules, due: DueWindow, specs: StoredSpecs
+) -> QualityWindow | None:
     """The task of a quality window, or None when its predictions are gone; raises NoReference."""
-    joined = labels.joined(conn, due.model, due.start, due.end)
+    join = labels.joined_several if model.several_labels else labels.joined
+    joined = join(conn, due.model, due.start, due.end)
     if not joined.expected:
         return None
     spec_hash = _spec_in_force(conn, due.model, due.end)
@@ -103,7 +106,7 @@ def read_quality(conn: Connection, rules: Rules, due: DueWindow, specs: StoredSp
     if spec is None or reference is None:
         raise NoReference("the reference of the window's rows is not in the store")
     return QualityWindow(
-        due=replace(due, rows=len(joined), expected=joined.expected, fingerprint=joined.fingerprint),
+        due=replace(due, rows=joined.labelled, expected=joined.expected, fingerprint=joined.fingerprint),
         reference_hash=spec.reference_hash,
         task=QualityTask(
             start=due.start,
@@ -116,6 +119,7 @@ def read_quality(conn: Connection, rules: Rules, due: DueWindow, specs: StoredSp
             label=joined.label,
             segments=joined.segments,
             expected=joined.expected,
+            labelled=joined.labelled,
         ),
     )
 

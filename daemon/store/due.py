@@ -106,9 +106,11 @@ def due_quality(
     now: Micros,
     flush: bool = False,
     since: Micros | None = None,
+    several: bool = False,
 ) -> list[DueWindow]:
     """The windows whose labels are mature, by coverage or by age, and that are new or need a revision, in order.
 
+    Where a prediction may have `several` labels, or none for good, no share of them tells anything: age alone decides.
     `watermark` is that of the predictions: a window is whole before it is judged. `label_now` is wall clock, or under
     `clock: event` the labels' effective watermark; None leaves only coverage. `coverage` is a share in 0..1. Takes a
     microsecond or two for each waiting prediction of the windows that may be due: ask once a checkpoint at most.
@@ -136,14 +138,14 @@ def due_quality(
     if not candidates:
         return []
     # Counting the labelled is the dear part: once for all the windows that may be due, by pane.
-    labelled = label_join.coverage_by_pane(conn, model, candidates[0][0] - size, candidates[-1][0])
+    labelled = label_join.coverage_by_pane(conn, model, candidates[0][0] - size, candidates[-1][0], several=several)
     joined = dict(window_sums({pane: one.joined for pane, one in labelled.items()}, size, every))
     fingerprints = dict(window_sums({pane: one.fingerprint for pane, one in labelled.items()}, size, every))
     due = []
     for end, count, before, closes in candidates:
         found, fingerprint = joined.get(end, 0), fingerprints.get(end, 0)
         if before is None:
-            wanted = found >= coverage * count or age >= closes[0]
+            wanted = (not several and found >= coverage * count) or age >= closes[0]
         else:
             wanted = is_due(before, found, fingerprint, age, now, every, closes, flush)
         if wanted:
@@ -165,6 +167,7 @@ def labels_needed_from(
     allowed_lateness: Micros,
     watermark: Micros | None,
     label_now: Micros | None,
+    several: bool = False,
 ) -> Micros | None:
     """The first pane whose predictions and labels a window may still need: what is before it can expire.
 
@@ -186,6 +189,7 @@ def labels_needed_from(
         label_now=label_now,
         now=label_now,
         flush=True,
+        several=several,
     )
     first_open = closed_until + every - size
     return min([first_open, *(window.start for window in waiting)])

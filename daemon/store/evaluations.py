@@ -90,10 +90,11 @@ _OF_EVALUATION = ResultRow.__match_args__[:9]
 _OF_FINDING = ResultRow.__match_args__[9:]
 
 
-def record(conn: Connection, evaluation: Evaluation, judged: Sequence[Judged]) -> int:
+def record(conn: Connection, evaluation: Evaluation, judged: Sequence[Judged], *, several_labels: bool = False) -> int:
     """Record an evaluation with its findings, in the transaction that applies them to the incidents; returns its id.
 
-    Recording a drift evaluation remembers how far the watermark had come; a quality one counts its labels as joined.
+    Recording a drift evaluation remembers how far the watermark had come; a quality one counts its labels as joined,
+    all of an id's where there may be several.
 
     Raises:
         AlreadyEvaluated: this revision has been recorded; the caller's transaction must be given up as a whole.
@@ -113,7 +114,8 @@ def record(conn: Connection, evaluation: Evaluation, judged: Sequence[Judged]) -
     if evaluation.kind == "drift":
         advance_watermark(conn, evaluation.model, evaluation.watermark)
     elif evaluation.kind == "quality":
-        labels.mark_joined(conn, evaluation.model, evaluation.window_start, evaluation.window_end)
+        start, end = evaluation.window_start, evaluation.window_end
+        labels.mark_joined(conn, evaluation.model, start, end, several=several_labels)
     return number
 
 

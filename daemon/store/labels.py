@@ -3,12 +3,17 @@
 The join happens at evaluation, in the database, never on arrival. Of several labels with one id the one of the latest
 time counts, then of the highest offset, whatever the order of reading.
 
+Where an id may have several labels (items taken from one list that was shown) each is kept under an `item` of its own,
+and `several` joins all of them with the one prediction.
+
 A label does not know its prediction's pane, so it obeys the loosest threshold of all panes still open, and only once
 every prediction that it could belong to has been read.
 """
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
@@ -38,8 +43,9 @@ _LATEST_LABEL = (
 class Joined:
     """The labelled predictions of a window as columns of equal length, in no particular order.
 
-    `segments` is JSON text. `expected` counts the window's kept predictions, labelled or not. `fingerprint` changes
-    when a label or prediction is replaced by another while the number of rows stays.
+    `segments` is JSON text. `expected` counts the window's kept predictions, labelled or not, `labelled` those that
+    have a label. `fingerprint` changes when a label or prediction is replaced by another while the number of rows
+    stays.
     """
 
     version: list[str]
@@ -48,6 +54,7 @@ class Joined:
     label: list[float | str | None]
     segments: list[str]
     expected: int
+    labelled: int
     fingerprint: int
 
     def __len__(self) -> int:
@@ -128,11 +135,8 @@ def _of_window(model_id: int, start: Micros, end: Micros) -> ColumnElement[bool]
     return and_(predictions.c.model_id == model_id, predictions.c.pane_start >= start, predictions.c.pane_start < end)
 
 
-_SAME_ID = and_(
-    labels.c.model_id == predictions.c.model_id,
-    labels.c.id_hash == predictions.c.id_hash,
-    labels.c.item == predictions.c.item,
-)
+_ANY_OF_ID = and_(labels.c.model_id == predictions.c.model_id, labels.c.id_hash == predictions.c.id_hash)
+_SAME_ID = and_(_ANY_OF_ID, labels.c.item == predictions.c.item)
 _FINGERPRINT = func.coalesce(
     func.sum((predictions.c.offset * 31 + labels.c.offset * 17 + labels.c.time // 1000) % 1_000_003), 0
 )
@@ -142,7 +146,7 @@ def joined(conn: Connection, model: str, start: Micros, end: Micros) -> Joined:
     """The labelled predictions of the panes that begin in [start, end)."""
     model_id = names.number(conn, model)
     if model_id is None:
-        return Joined([], [], [], [], [], 0, 0)
+        return Joined([], [], [], [], [], 0, 0, 0)
     found = coverage(conn, model, start, end)
     query = (
         select(
@@ -164,13 +168,46 @@ def joined(conn: Connection, model: str, start: Micros, end: Micros) -> Joined:
         label=list(columns[4]),
         segments=[texts[number] for number in columns[1]],
         expected=found.predictions,
+        labelled=found.joined,
         fingerprint=found.fingerprint,
     )
 
 
-def coverage(conn: Connection, model: str, start: Micros, end: Micros) -> Coverage:
-    """How many kept predictions of the panes that begin in [start, end) have their label."""
-    panes = coverage_by_pane(conn, model, start, end).values()
+def joined_several(conn: Connection, model: str, start: Micros, end: Micros) -> Joined:
+    """Every prediction of the panes that begin in [start, end), with the JSON list of its labels, `[]` for none."""
+    model_id = names.number(conn, model)
+    if model_id is None:
+        return Joined([], [], [], [], [], 0, 0, 0)
+    found = coverage(conn, model, start, end, several=True)
+    query = select(
+        predictions.c.id_hash, predictions.c.version_id, predictions.c.segments_id, predictions.c.prediction_text
+    ).where(_of_window(model_id, start, end))
+    columns = list(zip(*conn.execute(query).all(), strict=True)) or [()] * 4
+    taken_by_id: defaultdict[int, list[str]] = defaultdict(list)
+    pairs = (
+        select(predictions.c.id_hash, labels.c.label_text)
+        .join(labels, _ANY_OF_ID)
+        .where(_of_window(model_id, start, end), labels.c.label_text.is_not(None))
+        .order_by(predictions.c.id_hash, labels.c.item)
+    )
+    for id_hash, text in conn.execute(pairs):
+        taken_by_id[id_hash].append(text)
+    texts = names.texts(conn, {*columns[1], *columns[2]})
+    return Joined(
+        version=[texts[number] for number in columns[1]],
+        prediction=list(columns[3]),
+        score=[None] * len(columns[0]),
+        label=[json.dumps(taken_by_id[id_hash]) if id_hash in taken_by_id else "[]" for id_hash in columns[0]],
+        segments=[texts[number] for number in columns[2]],
+        expected=found.predictions,
+        labelled=found.joined,
+        fingerprint=found.fingerprint,
+    )
+
+
+def coverage(conn: Connection, model: str, start: Micros, end: Micros, *, several: bool = False) -> Coverage:
+    """How many kept predictions of the panes that begin in [start, end) have their label, or one of several."""
+    panes = coverage_by_pane(conn, model, start, end, several=several).values()
     return Coverage(
         sum(pane.predictions for pane in panes),
         sum(pane.joined for pane in panes),
@@ -178,7 +215,9 @@ def coverage(conn: Connection, model: str, start: Micros, end: Micros) -> Covera
     )
 
 
-def coverage_by_pane(conn: Connection, model: str, start: Micros, end: Micros) -> dict[Micros, Coverage]:
+def coverage_by_pane(
+    conn: Connection, model: str, start: Micros, end: Micros, *, several: bool = False
+) -> dict[Micros, Coverage]:
     """The coverage of each pane that begins in [start, end): one pass where windows overlap."""
     model_id = names.number(conn, model)
     if model_id is None:
@@ -188,9 +227,13 @@ def coverage_by_pane(conn: Connection, model: str, start: Micros, end: Micros) -
     )
     found = {pane: Coverage(count, 0, 0) for pane, count in conn.execute(kept) if count}
     query = (
-        select(predictions.c.pane_start, func.count(), _FINGERPRINT)
+        select(
+            predictions.c.pane_start,
+            func.count(predictions.c.id_hash.distinct()) if several else func.count(),
+            _FINGERPRINT,
+        )
         .select_from(predictions)
-        .join(labels, _SAME_ID)
+        .join(labels, _ANY_OF_ID if several else _SAME_ID)
         .where(_of_window(model_id, start, end))
         .group_by(predictions.c.pane_start)
     )
@@ -199,22 +242,27 @@ def coverage_by_pane(conn: Connection, model: str, start: Micros, end: Micros) -
     return found
 
 
-def mark_joined(conn: Connection, model: str, start: Micros, end: Micros) -> int:
+def mark_joined(conn: Connection, model: str, start: Micros, end: Micros, *, several: bool = False) -> int:
     """Count a window's labels as joined, when its evaluation is recorded; each label once."""
     model_id = names.number(conn, model)
     if model_id is None:
         return 0
-    used = select(predictions.c.id_hash, predictions.c.item).where(_of_window(model_id, start, end))
+    used = _labels_of(_of_window(model_id, start, end), several=several)
     moved = conn.execute(
-        update(labels)
-        .where(labels.c.model_id == model_id, tuple_(labels.c.id_hash, labels.c.item).in_(used), ~labels.c.joined)
-        .values(joined=True)
+        update(labels).where(labels.c.model_id == model_id, used, ~labels.c.joined).values(joined=True)
     ).rowcount
     books.add(conn, model, {"waiting": -moved, "joined": moved})
     return moved
 
 
-def expire(conn: Connection, model: str, before: Micros) -> None:
+def _labels_of(which: ColumnElement[bool], *, several: bool) -> ColumnElement[bool]:
+    """The labels of the predictions that `which` picks, as a condition on labels."""
+    if several:
+        return labels.c.id_hash.in_(select(predictions.c.id_hash).where(which))
+    return tuple_(labels.c.id_hash, labels.c.item).in_(select(predictions.c.id_hash, predictions.c.item).where(which))
+
+
+def expire(conn: Connection, model: str, before: Micros, *, several: bool = False) -> None:
     """Delete the predictions of panes that begin before `before`, their labels, and older labels without prediction.
 
     `before` is the first pane that a window still to be evaluated or revised may need (`due.labels_needed_from`). Of
@@ -224,17 +272,20 @@ def expire(conn: Connection, model: str, before: Micros) -> None:
     if model_id is None:
         return
     gone = and_(predictions.c.model_id == model_id, predictions.c.pane_start < before)
+    same = _ANY_OF_ID if several else _SAME_ID
     labelled = conn.execute(
-        select(func.count(), func.count().filter(~labels.c.joined))
+        select(
+            func.count(predictions.c.id_hash.distinct()) if several else func.count(),
+            func.count().filter(~labels.c.joined),
+        )
         .select_from(predictions)
-        .join(labels, _SAME_ID)
+        .join(labels, same)
         .where(gone)
     ).one()
-    ids = select(predictions.c.id_hash, predictions.c.item).where(gone)
-    conn.execute(delete(labels).where(labels.c.model_id == model_id, tuple_(labels.c.id_hash, labels.c.item).in_(ids)))
+    conn.execute(delete(labels).where(labels.c.model_id == model_id, _labels_of(gone, several=several)))
     left = conn.execute(delete(predictions).where(gone)).rowcount
     conn.execute(delete(label_panes).where(label_panes.c.model_id == model_id, label_panes.c.pane_start < before))
-    orphan = ~select(predictions.c.model_id).where(_SAME_ID).correlate(labels).exists()
+    orphan = ~select(predictions.c.model_id).where(same).correlate(labels).exists()
     alone = and_(labels.c.model_id == model_id, labels.c.time < before, orphan)
     joined_alone = conn.execute(select(func.count()).select_from(labels).where(alone, labels.c.joined)).scalar_one()
     orphans = conn.execute(delete(labels).where(alone)).rowcount

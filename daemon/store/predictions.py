@@ -64,8 +64,9 @@ def add_predictions(
 ) -> None:
     """Keep predictions until their labels come; lists or arrays of equal length.
 
-    `pane` is the length of a pane, `segments` the row's segment values as JSON text ("{}" for none). A prediction or
-    score that is NaN or None is kept without one. Counts offered, awaiting, predictions_superseded and
+    `pane` is the length of a pane, `segments` the row's segment values as JSON text ("{}" for none). What is no single
+    value, a list of items or a class with its scores, is a text too (`detectors.predicted`). A prediction or score that
+    is NaN or None is kept without one. Counts offered, awaiting, predictions_superseded and
     predictions_thinned.
     """
     hashes = np.asarray(id_hash, dtype=np.uint64)

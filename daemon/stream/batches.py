@@ -221,10 +221,17 @@ def _bury(buffer: Buffer, cursors: Sequence[Cursor], record: Any, rejection: Rej
 
 
 def _add_labels(cursor: Cursor, rows: _Rows, partition: int, buffer: Buffer) -> None:
-    labels = [
-        value if value.__class__ is float else float(value) if value.__class__ is int else value_text(value)
-        for value in rows.columns["label"]
-    ]
+    item: NDArray[np.int64] | None = None
+    labels: list[float | str]
+    if cursor.flow.settings.several_labels:
+        # Each item that was taken is a label of its own; the same one twice is one.
+        texts = [value_text(value) for value in rows.columns["label"]]
+        labels, item = [*texts], hash_ids(texts).view(np.int64)
+    else:
+        labels = [
+            value if value.__class__ is float else float(value) if value.__class__ is int else value_text(value)
+            for value in rows.columns["label"]
+        ]
     buffer.add_labels(
         cursor.flow.model,
         identity=rows.identity,
@@ -232,6 +239,7 @@ def _add_labels(cursor: Cursor, rows: _Rows, partition: int, buffer: Buffer) -> 
         partition=partition,
         offset=rows.offsets,
         label=labels,
+        item=item,
     )
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from daemon.store.dead_letters import DeadLetter
 from daemon.stream.spec import Spec
-from daemon.stream.waiting import keeping
+from daemon.stream.waiting import unfolding
 from detectors.columns import ColumnType
 from detectors.instants import Micros
 from detectors.rows import Encoder, Rows, hash_ids
@@ -76,8 +76,8 @@ class Table:
         self._raw_prediction = keeps_predictions and not any(
             column.name == "prediction" and column.type is ColumnType.NUMERIC for column in spec.layout.columns
         )
-        self._keep = keeping(spec) if keeps_predictions else None
-        self._raw_prediction |= self._keep is not None
+        self._unfold = unfolding(spec) if keeps_predictions or spec.fields.lists else None
+        self._raw_prediction |= keeps_predictions and self._unfold is not None
         self._text_bytes = 0
         self._keeps_items = keeps_predictions and spec.fields.item is not None
         if self._raw_prediction:
@@ -119,6 +119,14 @@ class Table:
         start, stop = self.rows, self.rows + count
         if stop > self._capacity:
             self._grow(stop)
+        cut = 0
+        texts: Sequence[Any] | None = columns.get("prediction") if self._raw_prediction else None
+        if self._unfold is not None:
+            unfolded = self._unfold(identity, columns)
+            columns, cut = unfolded.columns, unfolded.cut
+            if self._raw_prediction:
+                texts = unfolded.texts
+                self._text_bytes += sum(len(text) for text in unfolded.texts if isinstance(text, str))
         pack = struct.Struct(f"{count}d").pack
         for name, array in self._values.items():
             if array.dtype == np.float64:
@@ -136,14 +144,8 @@ class Table:
         own["partition"][start:stop] = partition
         own["offset"][start:stop] = offset
         own["version"][start:stop] = self._versions.setdefault(version, len(self._versions))
-        cut = 0
-        if self._keep is not None:
-            waiting = self._keep(columns)
-            own["raw_prediction"][start:stop] = waiting.texts
-            self._text_bytes += sum(len(text) for text in waiting.texts if isinstance(text, str))
-            cut = waiting.cut
-        elif self._raw_prediction:
-            own["raw_prediction"][start:stop] = columns.get("prediction")
+        if self._raw_prediction:
+            own["raw_prediction"][start:stop] = texts
         if self._keeps_items and items is not None:
             own["item"][start:stop] = items
         for name, mask in mistyped.items():
@@ -217,8 +219,9 @@ class LabelRows:
     partition: list[NDArray[np.int64]]
     offset: list[NDArray[np.int64]]
     label: list[Any]
+    item: list[NDArray[np.int64]]
 
-    ROW_BYTES = 120
+    ROW_BYTES = 128
 
 
 class Buffer:
@@ -261,14 +264,16 @@ class Buffer:
         partition: int,
         offset: NDArray[np.int64],
         label: Sequence[Any],
+        item: NDArray[np.int64] | None = None,
     ) -> None:
-        """Put labels of one partition at the end."""
-        rows = self.labels.setdefault(model, LabelRows([], [], [], [], []))
+        """Put labels of one partition at the end; `item` tells several labels of one id apart."""
+        rows = self.labels.setdefault(model, LabelRows([], [], [], [], [], []))
         rows.identity.append(identity)
         rows.time.append(time)
         rows.partition.append(np.full(len(label), partition, dtype=np.int64))
         rows.offset.append(offset)
         rows.label.extend(label)
+        rows.item.append(np.zeros(len(label), dtype=np.int64) if item is None else item)
         self._label_rows += len(label)
 
     def add_dead_letter(self, letter: DeadLetter) -> None:

@@ -174,6 +174,7 @@ def write(
                 partition=np.concatenate(rows.partition),
                 offset=np.concatenate(rows.offset),
                 label=rows.label,
+                item=np.concatenate(rows.item),
                 settled=_settled(model, partitions),
             )
         dead_letters.add(conn, buffer.dead_letters)

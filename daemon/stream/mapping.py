@@ -9,7 +9,7 @@ from enum import StrEnum
 from daemon.config.settings import Labels, Model
 from daemon.stream.errors import MappingError
 from daemon.stream.spec import Fields
-from detectors.columns import ColumnType
+from detectors.columns import LIST_LENGTH, PREDICTION, ColumnType
 from detectors.layout import CategoricalLayout, Layout
 
 Path = tuple[str, ...]
@@ -25,6 +25,7 @@ class Kind(StrEnum):
     NUMBER = "number"
     SCALAR = "scalar"
     SHARES = "shares"
+    ITEMS = "items"
     ANYTHING = "anything"
 
 
@@ -36,6 +37,7 @@ ACCEPTED: Mapping[Kind, tuple[type, ...]] = {
     Kind.NUMBER: (int, float),
     Kind.SCALAR: (str, int, float, bool),
     Kind.SHARES: (dict,),
+    Kind.ITEMS: (list,),
 }
 """The types of a kind's values, exactly: true is no number. A kind that is not listed takes everything."""
 
@@ -50,6 +52,7 @@ WANTED: Mapping[Kind, str] = {
     Kind.NUMBER: "a number",
     Kind.SCALAR: "a string, a number, true or false",
     Kind.SHARES: "an object of numbers",
+    Kind.ITEMS: "a list",
 }
 """What a message must hold for each kind, in JSON's words."""
 
@@ -119,8 +122,14 @@ def prediction_plan(model: Model, fields: Fields, layouts: Iterable[Layout]) -> 
         MappingError: two fields contradict each other.
     """
     columns: dict[str, Fetch] = {}
+    unfolded: frozenset[str] = frozenset()
+    if fields.lists and fields.prediction is not None:
+        unfolded = frozenset({PREDICTION, LIST_LENGTH})
+        columns[PREDICTION] = Fetch(PREDICTION, split(fields.prediction), Kind.ITEMS)
     for layout in layouts:
         for column in layout.columns:
+            if column.name in unfolded:
+                continue
             path = column_path(fields, column.name)
             kind = Kind.NUMBER if column.type is ColumnType.NUMERIC else Kind.SCALAR
             if column.id_like:

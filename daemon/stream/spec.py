@@ -33,7 +33,7 @@ class Built(Protocol):
 
 
 class Fields(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where a prediction message holds what, as dotted paths.
+    """Where a prediction message holds what, as dotted paths; `lists` says that the prediction is a list of items.
 
     A field that came later has a default and is left out where it has that: the specs that are stored keep their hash.
     """
@@ -47,6 +47,7 @@ class Fields(msgspec.Struct, frozen=True, omit_defaults=True):
     features: tuple[str, ...]
     item: str | None
     scores: str | None = None
+    lists: bool = False
 
 
 class _Stored(msgspec.Struct):
@@ -116,6 +117,7 @@ def fields_of(model: Model) -> Fields:
         features=(features,) if isinstance(features, str) else tuple(features),
         item=fields.item,
         scores=fields.scores if model.labels is not None else None,
+        lists=model.task == "recommendation" and fields.prediction is not None,
     )
 
 

@@ -2,8 +2,8 @@
 
 from detectors.quality.floor import QualityFloor, quality_floors
 from detectors.quality.metric import METRICS, Measured, QualityMetric, Worse, measure, metrics_of, quality_metric
-from detectors.quality.reading import TASKS, read_rows
-from detectors.quality.rows import Flaw, JudgedRows, Logged, ReadRows, Rows, Terms
+from detectors.quality.reading import TASKS, Terms, read_rows
+from detectors.quality.rows import Flaw, JudgedRows, Logged, ReadRows, Rows
 
 __all__ = [
     "METRICS",

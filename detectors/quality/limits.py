@@ -9,7 +9,7 @@ from detectors.quality.floor import QualityFloor
 from detectors.quality.metric import Worse
 from detectors.rules import QualityLimit
 
-DEFAULT_WORSE = {"mae": 0.2, "balanced_accuracy": 0.05, "roc_auc": 0.05}
+DEFAULT_WORSE = {"mae": 0.2, "balanced_accuracy": 0.05, "roc_auc": 0.05, "ndcg": 0.1, "hit_rate": 0.1}
 """`worse_than_reference` of the metrics that are judged without being asked for: the main one or two of a task."""
 
 

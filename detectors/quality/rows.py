@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 REGRESSION = "regression"
 BINARY = "binary_classification"
 MULTICLASS = "multiclass"
+RECOMMENDATION = "recommendation"
 TRUE = frozenset({"1", "true"})
 FALSE = frozenset({"0", "false"})
 
@@ -41,7 +41,8 @@ class Rows(Protocol):
 class Flaw:
     """What is wrong with `rows` of the `of` rows that were looked at: a finding of the column's own.
 
-    `metric` names the kind of flaw. The rows are left out of what the flaw makes impossible, and of nothing else.
+    `metric` names the kind of flaw, `limit` is the share beyond which it is violated. The rows are left out of what the
+    flaw makes impossible, and of nothing else.
     """
 
     metric: str
@@ -49,6 +50,7 @@ class Flaw:
     rows: int
     of: int
     detail: str | None = None
+    limit: float = FLAWED_SHARE
 
     @property
     def share(self) -> float:
@@ -88,22 +90,14 @@ class JudgedRows:
 class Logged:
     """What was logged of some rows, as 1-d arrays of one length, of numbers or of any values; None where nothing was.
 
-    `scores` holds each row's probabilities by class, as JSON text.
+    `scores` holds each row's probabilities by class, as JSON text. A recommender's predictions and labels are lists, as
+    JSON text.
     """
 
     labels: NDArray[np.generic]
     predictions: NDArray[np.generic] | None = None
     score: NDArray[np.generic] | None = None
     scores: NDArray[np.generic] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What rows are read by besides themselves: the task, the positive label, the classes that the reference has."""
-
-    task: str
-    positive_label: str = "1"
-    classes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,27 @@ MODELS: list[tuple[str, str]] = [
         "9:24: models.m.alerts.quality.mae: a limit of quality needs a task",
     ),
     (
+        START + "    task: regression\n    k: 5\n",
+        "10:8: models.m.k: is of the task recommendation, not of regression",
+    ),
+    (
+        START + "    task: recommendation\n    labels: {topic: l, maturity: {coverage: 90%}}\n",
+        (
+            "10:45: warning: models.m.labels.maturity.coverage: is not used by the task recommendation: "
+            "who takes nothing sends nothing, so at_most decides"
+        ),
+    ),
+    (
+        (
+            "models:\n  m:\n    predictions: {topic: t, fields: {item: i}}\n    reference: {uri: r.csv}\n"
+            "    channel: c\n    task: recommendation\n"
+        ),
+        (
+            "6:44: models.m.predictions.fields.item: is not used by the task recommendation: "
+            "one message holds one list of items"
+        ),
+    ),
+    (
         START + "    task: multiclass\n    labels: {topic: l}\n    alerts: {quality: {log_loss: {max: 1}}}\n",
         (
             "11:24: models.m.alerts.quality.log_loss: log_loss needs the field of the scores "

@@ -23,7 +23,8 @@ from detectors.evaluation import EvaluationResult
 from detectors.findings import Finding, Verdict
 from detectors.quality import METRICS, JudgedRows, QualityMetric, Rows
 from detectors.quality.classes import ClassRows
-from detectors.quality.rows import BINARY, MULTICLASS, REGRESSION
+from detectors.quality.requests import RequestRows
+from detectors.quality.rows import BINARY, MULTICLASS, RECOMMENDATION, REGRESSION
 from detectors.reference import Reference
 from detectors.registry import Registry, UnknownName
 from detectors.rules import ColumnRule, Rules
@@ -51,6 +52,7 @@ def test_everything_is_found_by_importing_its_folder() -> None:
     assert {m.name for m in METRICS if m.task == REGRESSION} == {"mae", "rmse", "mape", "bias", "r2"}
     assert len([m for m in METRICS if m.task == BINARY]) == 10
     assert len([m for m in METRICS if m.task == MULTICLASS]) == 9
+    assert len([m for m in METRICS if m.task == RECOMMENDATION]) == 10
     assert set(CHECKS.names()) == {
         "id_like", "lost", "missing", "mistyped", "nonfinite", "out_of_range", "rows", "stuck", "unseen",
     }  # fmt: skip
@@ -58,7 +60,7 @@ def test_everything_is_found_by_importing_its_folder() -> None:
 
 def test_the_configuration_offers_exactly_what_is_registered() -> None:
     assert set(vocabulary.METHODS) == set(METHODS.names())
-    for task in (REGRESSION, BINARY, MULTICLASS):
+    for task in (REGRESSION, BINARY, MULTICLASS, RECOMMENDATION):
         assert set(vocabulary.QUALITY_METRICS[task]) == {metric.name for metric in METRICS if metric.task == task}
 
 
@@ -164,6 +166,10 @@ def judged(metric: QualityMetric, rows: int = 300, seed: int = 0) -> Rows:
         shares = random.dirichlet(np.ones(len(CLASSES)), rows)
         labels = np.array([random.choice(len(CLASSES), p=share) for share in shares], dtype=np.int64)
         return ClassRows(np.argmax(shares, axis=1), labels, CLASSES, shares)
+    if metric.task == RECOMMENDATION:
+        shown = np.argsort(random.random((rows, 40)) ** np.arange(1, 41), axis=1)[:, :10]
+        hits = random.random((rows, 10)) < 0.2
+        return RequestRows(shown, hits, hits.sum(axis=1) + random.integers(0, 2, rows), np.arange(1.0, 31.0), 100)
     scores = random.random(rows)
     return JudgedRows((scores >= 0.5).astype(float), (random.random(rows) < scores).astype(float), scores)
 
@@ -178,6 +184,9 @@ def same(metric: QualityMetric, rows: int, value: float) -> Rows:
     if metric.task == MULTICLASS:
         code = np.full(rows, int(value), dtype=np.int64)
         return ClassRows(code, code, CLASSES, np.eye(len(CLASSES))[code])
+    if metric.task == RECOMMENDATION:
+        hits = np.full((rows, 3), bool(value))
+        return RequestRows(np.tile(np.arange(3), (rows, 1)), hits, hits.sum(axis=1), np.ones(5), 10)
     return JudgedRows(np.full(rows, value), np.full(rows, value), np.full(rows, value))
 
 

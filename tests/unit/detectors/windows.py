@@ -39,10 +39,11 @@ def made_reference(
     segment_by: Sequence[tuple[str, ...]] = (),
     label: str | None = None,
     scores: str | None = None,
+    items: str | None = None,
     task: str = "none",
 ) -> Reference:
     """A reference of one-day windows."""
-    exclude: Collection[str] = [name for name in (label, scores) if name is not None]
+    exclude: Collection[str] = [name for name in (label, scores, items) if name is not None]
     columns = infer_columns(frame, roles=roles or {}, declared=declared or {}, exclude=exclude)
     return build_reference(
         frame,
@@ -52,6 +53,7 @@ def made_reference(
         window=WindowLength(DAY, DAY),
         segment_by=segment_by,
         scores=scores,
+        items=items,
         task=task,
     )
 

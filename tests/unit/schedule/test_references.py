@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from daemon.schedule.reading import event_times, read_reference, usual_gap
 from daemon.schedule.references import local_path, read_request
 from daemon.schedule.workers import WorkerPool
 from daemon.store import panes, references, specs, status, usual
-from detectors.errors import UnusableEventTime
+from detectors.columns import ColumnType
+from detectors.errors import ReferenceRejected, UnusableEventTime
 from detectors.instants import DAY, HOUR, MINUTE, parse_rfc3339
+from detectors.quality.requests import Catalogue
 from detectors.reference import Reference
 from tests.unit.schedule.world import MODEL, START, World, orders, world
 
@@ -160,6 +163,55 @@ def test_probabilities_by_class_are_read_from_objects_and_from_text(tmp_path: Pa
     assert [column.name for column in built.columns] == ["x", "prediction"]
     assert built.classes == ("cat", "dog")
     assert built.quality["brier"].value == pytest.approx((0.125 + 1.125) / 2)
+
+
+@pytest.mark.parametrize("name", ["lists.parquet", "texts.csv"])
+def test_lists_are_read_from_lists_and_from_text(tmp_path: Path, name: str) -> None:
+    # Given a recommender's reference in either form: two lists, and who took one item, two or none
+    lists, taken = [["a", "b"], ["b", "c", "d"]] * 60, [["a"], ["c", "d"], None] * 40
+    frame = pd.DataFrame({"id": [f"r{i}" for i in range(120)], "x": range(120), "items": lists, "label": taken})
+    if name.endswith(".csv"):
+        texts = {"items": [json.dumps(items) for items in lists], "label": ["a", '["c", "d"]', None] * 40}
+        frame.assign(**texts).to_csv(tmp_path / name, index=False)
+    else:
+        frame.to_parquet(tmp_path / name)
+    asked = model(
+        task="recommendation",
+        labels={"topic": "labels"},
+        predictions={"fields": {"prediction": "items"}},
+        reference={"uri": name},
+        k=2,
+    )
+    # When
+    request = read_request(asked, tmp_path / name)
+    built = Reference.from_bytes(read_reference(request).body)
+    # Then a drawn item and the length stand for the list, whatever the order of the rows
+    assert {column.name: column.type for column in built.columns} == {
+        "x": ColumnType.NUMERIC, "prediction": ColumnType.CATEGORICAL, "prediction.length": ColumnType.NUMERIC,
+    }  # fmt: skip
+    assert built.profile.present("prediction") == 120
+    assert set(built.layout.column("prediction").vocabulary) == {"a", "b", "c", "d"}  # type: ignore[union-attr]
+    # and the catalogue and the usual quality are those of the first k items
+    assert built.catalogue == Catalogue({"a": 60, "b": 120, "c": 60}, 120, 0.5)
+    assert 0 < built.quality["ndcg"].value < 1
+    assert built.hash != read_reference(replace(request, k=3)).hash
+
+
+@pytest.mark.parametrize(
+    ("columns", "reason"),
+    [
+        ({"x": [1.0]}, "has no column 'items' of the lists that were shown"),
+        ({"items": ["no list"]}, "has no list of items in its column 'items'"),
+        ({"items": ['["a"]'], "prediction.length": [1]}, "has a column 'prediction.length', the name of one"),
+    ],
+)
+def test_a_recommenders_reference_without_lists_says_so(
+    tmp_path: Path, columns: dict[str, list[object]], reason: str
+) -> None:
+    pd.DataFrame(columns).to_csv(tmp_path / "r.csv", index=False)
+    asked = model(task="recommendation", predictions={"fields": {"prediction": "items"}})
+    with pytest.raises(ReferenceRejected, match=reason):
+        read_reference(read_request(asked, tmp_path / "r.csv"))
 
 
 def test_a_uri_is_a_path_or_a_file_url() -> None:

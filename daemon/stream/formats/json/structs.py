@@ -37,6 +37,8 @@ class _Leaf:
         if kinds == {Kind.SHARES}:
             # Known to hold nothing deeper. What is no object of numbers is looked at by itself, as it is.
             return object if self.distrusted else dict[str, float] | None
+        if kinds == {Kind.ITEMS}:
+            return object if self.distrusted else list[_Scalar] | None
         accepted = set[type](ACCEPTED[Kind.SCALAR])
         for kind in kinds:
             accepted &= set(ACCEPTED.get(kind, accepted))
