@@ -32,3 +32,5 @@ def start(level: str) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     # It warns whenever a tick finds the one before it still at work, which is as it should be.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    # It warns of every turn of its loop longer than 0.1 s, and a checkpoint may well take longer.
+    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
