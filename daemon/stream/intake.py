@@ -10,10 +10,8 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
 
 from kafka.errors import KafkaError
 from kafka.structs import TopicPartition
@@ -21,19 +19,19 @@ from kafka.structs import TopicPartition
 from daemon import crashpoints
 from daemon.config.settings import Settings
 from daemon.config.windows import micros
-from daemon.store import gaps, panes, positions, specs, status
+from daemon.store import panes, positions, specs, status
 from daemon.store.dead_letters import DeadLetter
 from daemon.store.errors import FenceLost, StoreUnavailable
 from daemon.store.specs import Activation
 from daemon.store.store import Store
-from daemon.stream import checkpoint
+from daemon.stream import checkpoint, places
 from daemon.stream.batches import Versions, count_batch
 from daemon.stream.buffer import Buffer
 from daemon.stream.consumer import Cluster, Committer, Consumer, Topic
 from daemon.stream.errors import KafkaUnreachable, SpecsChanged, StreamError
 from daemon.stream.faults import Fault, diagnose
-from daemon.stream.flows import ActiveSpec, Decoders, Flow, flows_of
-from daemon.stream.partitions import Cursor, PartitionState
+from daemon.stream.flows import ActiveSpec, Decoders, flows_of
+from daemon.stream.partitions import PartitionState
 from daemon.stream.spec import Spec
 from detectors.instants import Micros
 
@@ -156,6 +154,8 @@ class Intake:
                 except StoreUnavailable as error:
                     log.warning("The store cannot be used, intake waits: %s", error)
                     self._rest()
+                except FenceLost as error:
+                    self._forget(str(error))
                 self.last_poll = time.monotonic()
             if not self.done and self._is_loaded and self._consumer is not None:
                 self._checkpoint()
@@ -323,139 +323,12 @@ class Intake:
             if TopicPartition(topic.name, number) not in self._partitions
         ]
         if fresh:
-            self._place(fresh)
+            places.place(self._store, self._kafka, self._flows, fresh, self._clock())
+            for state in fresh:
+                self._partitions[state.at] = state
+                if state.stopped:
+                    self._halt(state, state.stopped)
         self._known[topic.name] = topic
-
-    def _place(self, fresh: Sequence[PartitionState]) -> None:
-        """Give every flow its place in partitions that are seen for the first time in this process."""
-        topic = fresh[0].at.topic
-        identity = (fresh[0].cluster_id, topic, fresh[0].topic_id)
-        with self._store.read() as conn:
-            stored = [p for p in positions.load_positions(conn) if p.topic == topic]
-            known = {p.partition: p for p in positions.load_partitions(conn, [topic]) if _identity(p) == identity}
-            open_gaps = {
-                (g.model, g.role, g.partition)
-                for name in self._settings.models
-                for g in gaps.gaps(conn, name)
-                if g.topic == topic and g.event_time_to is None
-            }
-        own = {(p.model, p.role, p.partition): p for p in stored if _identity(p) == identity}
-        others = [p for p in stored if _identity(p) != identity]
-        begins = self._kafka.beginnings([state.at for state in fresh])
-        ends = self._kafka.ends([state.at for state in fresh])
-        now = self._clock()
-        recorded: list[gaps.Gap] = []
-        for state in fresh:
-            if (partition := known.get(state.at.partition)) is not None:
-                state.last_record_time, state.max_event_time = partition.last_record_time, partition.max_event_time
-                state.attested_at, state.attested_checkpoint = partition.attested_at, partition.attested_checkpoint
-            state.end_offset = ends[state.at]
-        for flow in self._flows:
-            if topic not in flow.topics:
-                continue
-            has_been_here = any((p.model, p.role) == flow.key for p in stored)
-            starts = self._starts(flow, fresh, begins, ends) if not has_been_here else begins
-            for state in fresh:
-                position = own.get((*flow.key, state.at.partition))
-                cursor = Cursor(flow, starts[state.at])
-                if position is not None:
-                    cursor.next_offset = cursor.stored = position.next_offset
-                    cursor.max_event_time = position.max_event_time
-                    cursor.last_record_time = position.last_record_time
-                    cursor.gap_is_open = (*flow.key, state.at.partition) in open_gaps
-                state.cursors[flow.key] = cursor
-                recorded += self._fit(state, cursor, begins[state.at], ends[state.at], now)
-        recorded += self._gaps_of_gone(others, fresh, now)
-        for state in fresh:
-            self._partitions[state.at] = state
-            state.read = min(cursor.next_offset for cursor in state.cursors.values())
-        self._write_places(fresh, recorded, forget_others=bool(others))
-        if others or recorded:
-            self._wake()
-
-    def _starts(
-        self,
-        flow: Flow,
-        fresh: Sequence[PartitionState],
-        begins: Mapping[TopicPartition, int],
-        ends: Mapping[TopicPartition, int],
-    ) -> Mapping[TopicPartition, int]:
-        """Where a flow begins in a topic that it has never read."""
-        if flow.start == "earliest":
-            return begins
-        if isinstance(flow.start, timedelta):
-            since = (self._clock() - micros(flow.start)) // 1_000
-            found = self._kafka.offsets_at([state.at for state in fresh], max(0, since))
-            return {at: ends[at] if offset is None else offset for at, offset in found.items()}
-        return ends
-
-    def _fit(self, state: PartitionState, cursor: Cursor, begin: int, end: int, now: Micros) -> list[gaps.Gap]:
-        """Hold a cursor against the log: before its beginning there is a gap, beyond its end there is no way on."""
-        if cursor.next_offset < begin:
-            start, cursor.next_offset = cursor.next_offset, begin
-            cursor.gap_is_open, cursor.gap_ends = True, None
-            log.warning("%s: offsets %d to %d are gone.", state.at, start, begin)
-            return [
-                checkpoint.gap(state, cursor, start, begin, "retention has deleted rows before they were read", now)
-            ]
-        if cursor.next_offset > end:
-            self._halt(
-                state,
-                f"{state.at.topic}[{state.at.partition}] ends at offset {end}, but everything below "
-                f"{cursor.next_offset} was read already: the log has lost rows. Nothing more is read from it; "
-                "restore the rows or make the topic anew, then restart driftd.",
-            )
-        return []
-
-    def _gaps_of_gone(
-        self, others: Sequence[positions.Position], fresh: Sequence[PartitionState], now: Micros
-    ) -> list[gaps.Gap]:
-        """For each place in a topic of the same name that is no more: what came after it was never read."""
-        found = []
-        for old in others:
-            log.warning("The topic %s was deleted and created again; it is read from its beginning.", old.topic)
-            found.append(
-                gaps.Gap(
-                    model=old.model,
-                    role=old.role,
-                    cluster_id=old.cluster_id,
-                    topic=old.topic,
-                    topic_id=old.topic_id,
-                    partition=old.partition,
-                    from_offset=old.next_offset,
-                    to_offset=old.next_offset,
-                    event_time_from=old.max_event_time,
-                    event_time_to=None,
-                    reason="the topic was deleted and created again",
-                    at=now,
-                )
-            )
-            for state in fresh:
-                cursor = state.cursors.get((old.model, old.role))
-                if cursor is not None and state.at.partition == old.partition:
-                    cursor.gap_is_open = True
-        return found
-
-    def _write_places(
-        self, fresh: Sequence[PartitionState], recorded: Sequence[gaps.Gap], *, forget_others: bool
-    ) -> None:
-        """Write down where every flow begins, so that `latest` means the same after a crash."""
-        moves = [
-            (state.position(cursor), cursor.stored)
-            for state in fresh
-            for cursor in state.cursors.values()
-            if cursor.stored != cursor.next_offset
-        ]
-        with self._store.write() as conn:
-            if forget_others:
-                positions.reset_topic(conn, fresh[0].cluster_id, fresh[0].at.topic, fresh[0].topic_id)
-            positions.advance_all(conn, moves)
-            positions.save_partitions(conn, [state.record() for state in fresh])
-            for gap in recorded:
-                gaps.record_gap(conn, gap)
-        for state in fresh:
-            for cursor in state.cursors.values():
-                cursor.stored = cursor.next_offset
 
     def _halt(self, state: PartitionState, sentence: str) -> None:
         state.stopped = sentence
@@ -615,9 +488,11 @@ class Intake:
         now = self._clock()
         for at in partitions:
             state = self._partitions[at]
-            recorded = [gap for cursor in state.active for gap in self._fit(state, cursor, begins[at], ends[at], now)]
+            recorded = [gap for cursor in state.active for gap in places.fit(state, cursor, begins[at], ends[at], now)]
             state.read = state.lowest()
-            self._write_places([state], recorded, forget_others=False)
+            places.write(self._store, [state], recorded)
+            if state.stopped:
+                self._halt(state, state.stopped)
             self._kafka.seek(at, state.read)
 
     # Writing
@@ -740,7 +615,3 @@ class Intake:
 
 def _of(activations: Sequence[Activation], models: Collection[str]) -> list[Activation]:
     return [activation for activation in activations if activation.model in models]
-
-
-def _identity(one: Any) -> tuple[str, str, str]:
-    return one.cluster_id, one.topic, one.topic_id
