@@ -55,28 +55,28 @@ class RequestRows:
 
 
 def request_rows(logged: Logged, k: int, catalogue: Catalogue) -> ReadRows:
-    """The requests that a list was shown to; `predictions` and `labels` are lists of texts as JSON, None for no list.
+    """The requests that a list was shown to; `predictions` and `labels` are lists of texts as JSON.
 
-    Nothing taken is an empty list, or None. An item that a list holds twice counts once, at its first place, and such
-    lists are a flaw; so are lists longer than k, unless the reference's are: items beyond are not judged.
+    Another prediction is no request; nothing taken is an empty list, or None. An item that a list holds twice counts
+    once, at its first place, and such lists are a flaw; so are lists longer than k, unless the reference's are: items
+    beyond are not judged.
     """
     if logged.predictions is None:
         raise ValueError("recommendation is judged by predictions, and none were given")
-    decode = msgspec.json.Decoder(list[str]).decode
     codes = {item: code for code, item in enumerate(catalogue.shown)}
     counts = np.array(list(catalogue.shown.values()), dtype=np.float64)
-    lists = [None if text is None else decode(text) for text in logged.predictions.tolist()]
+    lists = [_items(text) for text in logged.predictions.tolist()]
     places = np.array([i for i, items in enumerate(lists) if items is not None], dtype=np.intp)
     shown = np.full((len(places), k), NOTHING, dtype=np.int64)
     hits = np.zeros((len(places), k), dtype=bool)
     taken = np.zeros(len(places), dtype=np.int64)
-    labels: Sequence[str | None] = logged.labels.tolist()
+    labels = logged.labels.tolist()
     twice = long = 0
     for row, place in enumerate(places.tolist()):
         items = list(dict.fromkeys(lists[place] or ()))
         twice += len(items) < len(lists[place] or ())
         long += len(items) > k
-        chosen = set(decode(text)) if (text := labels[place]) is not None else set()
+        chosen = set(_items(labels[place]) or ())
         taken[row] = len(chosen)
         for rank, item in enumerate(items[:k]):
             shown[row, rank] = codes.setdefault(item, len(codes))
@@ -101,19 +101,30 @@ def catalogue_of(lists: Sequence[str | None], k: int, limit: int = 100_000) -> C
     >>> catalogue_of(['["a","b","a"]', '["b"]', None], k=2).shown
     {'a': 1, 'b': 2}
     """
-    decode = msgspec.json.Decoder(list[str]).decode
     counts: dict[str, int] = {}
     requests = long = 0
     for text in lists:
-        if text is None:
+        found = _items(text)
+        if found is None:
             continue
-        items = list(dict.fromkeys(decode(text)))
+        items = list(dict.fromkeys(found))
         requests += 1
         long += len(items) > k
         for item in items[:k]:
             counts[item] = counts.get(item, 0) + 1
     kept = sorted(counts, key=lambda item: (-counts[item], item))[:limit]
     return Catalogue({item: counts[item] for item in sorted(kept)}, requests, long / requests if requests else 0.0)
+
+
+_decode = msgspec.json.Decoder(list[str]).decode
+
+
+def _items(text: object) -> list[str] | None:
+    """The items of a list as JSON text; None for what is none, such as a prediction from before the lists were read."""
+    try:
+        return _decode(text) if isinstance(text, str) else None
+    except msgspec.DecodeError:
+        return None
 
 
 def _detail(count: int, lists: int, what: str) -> str | None:

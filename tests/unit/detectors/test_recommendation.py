@@ -161,6 +161,11 @@ def test_odd_lists_are_counted_and_the_rest_goes_on() -> None:
     assert METRICS["recommendation.mrr"].measure(found.rows.take(np.array([0]))).value == 0.5
 
 
+def test_what_is_no_list_is_no_request() -> None:
+    given = Logged(np.array(["[]", "[]", "[]"], object), np.array(["cat", None, '["a"]'], object))
+    assert request_rows(given, 10, Catalogue()).places.tolist() == [2]
+
+
 def test_the_drawn_item_is_a_fair_one() -> None:
     drawn = [
         drawn_item(["a", "b", "c", "d"], int(number)) for number in np.random.default_rng(0).integers(0, 2**63, 4_000)
