@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, select, update
 
 from daemon.store import dialect
 from daemon.store.errors import FenceLost
@@ -72,6 +72,13 @@ def load_positions(conn: Connection, model: str | None = None) -> list[Position]
     if model is not None:
         query = query.where(positions.c.model == model)
     return [Position(*row) for row in conn.execute(query)]
+
+
+def furthest_offsets(conn: Connection, topics: Sequence[str]) -> dict[tuple[str, str, str, int], int]:
+    """The highest next offset of any model, by (cluster id, topic, topic id, partition)."""
+    place = (positions.c.cluster_id, positions.c.topic, positions.c.topic_id, positions.c.partition)
+    query = select(*place, func.max(positions.c.next_offset)).where(positions.c.topic.in_(topics)).group_by(*place)
+    return {(cluster, topic, topic_id, number): last for cluster, topic, topic_id, number, last in conn.execute(query)}
 
 
 def advance(conn: Connection, position: Position, expected_next_offset: int | None) -> None:

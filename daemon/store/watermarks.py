@@ -9,7 +9,14 @@ from typing import Literal
 from sqlalchemy import Connection, func, select
 
 from daemon.store import dialect
-from daemon.store.positions import Partition, Position, checkpoint, load_partitions, load_positions
+from daemon.store.positions import (
+    Partition,
+    Position,
+    checkpoint,
+    furthest_offsets,
+    load_partitions,
+    load_positions,
+)
 from daemon.store.schema import progress
 from detectors.instants import Micros
 
@@ -23,10 +30,19 @@ _COLUMN = {"predictions": "watermark", "labels": "label_watermark"}
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A partition and the model's place in it; a position of None: the model has not been there yet."""
+    """A partition and the model's place in it; a position of None: the model has not been there yet.
+
+    `furthest` is the highest next offset that any model has there: what the partition says about times goes up to it.
+    """
 
     partition: Partition
     position: Position | None
+    furthest: int = 0
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether others have read rows that the model has yet to read: it waits for its reference, or is new."""
+        return self.position is not None and self.position.next_offset < self.furthest
 
 
 def effective_watermark(
@@ -79,7 +95,7 @@ def event_now(
         if labels is None:
             return None
         known = [*known, *labels]
-    times = [(one.partition.max_event_time, _at_run_end(one)) for one in known]
+    times = [(_passed(one), _at_run_end(one)) for one in known]
     reading = [time for time, at_end in times if not at_end]
     if reading:
         return None if None in reading else min(time for time in reading if time is not None)
@@ -92,8 +108,18 @@ def known_partitions(conn: Connection, model: str, role: str, topics: Collection
     known = load_partitions(conn, wanted)
     if {partition.topic for partition in known} != set(wanted):
         return None
-    own = {(p.cluster_id, p.topic, p.topic_id, p.partition): p for p in load_positions(conn, model) if p.role == role}
-    return [Known(p, own.get((p.cluster_id, p.topic, p.topic_id, p.partition))) for p in known]
+    own = {_place(p): p for p in load_positions(conn, model) if p.role == role}
+    furthest = furthest_offsets(conn, wanted)
+    return [Known(p, own.get(_place(p)), furthest.get(_place(p), 0)) for p in known]
+
+
+def _place(one: Partition | Position) -> tuple[str, str, str, int]:
+    return one.cluster_id, one.topic, one.topic_id, one.partition
+
+
+def _passed(one: Known) -> Micros | None:
+    """The highest event time there that the model has passed, whosever row it was."""
+    return one.position.max_event_time if one.position is not None and one.is_behind else one.partition.max_event_time
 
 
 def combine(known: Sequence[Known], clock: Clock, delay: Micros, checkpoint: int) -> Micros | None:
@@ -124,14 +150,17 @@ def combine(known: Sequence[Known], clock: Clock, delay: Micros, checkpoint: int
 
 
 def _watermark(one: Known, clock: Clock, delay: Micros) -> Micros | None:
-    """The partition's own watermark for the model; a quiet model's goes by what others write there."""
+    """The partition's own watermark for the model; a quiet model's goes by what others write there.
+
+    A model that has yet to read what others have is not quiet: its own rows may be among it.
+    """
     assert one.position is not None
     own = one.position.max_event_time
     if clock == "event":
         read, own_read = one.partition.max_event_time, own
     else:
         read, own_read = one.partition.last_record_time, one.position.last_record_time
-    quiet = read is not None and (own_read is None or read - own_read >= delay)
+    quiet = read is not None and not one.is_behind and (own_read is None or read - own_read >= delay)
     marks = [own, read if quiet else None]
     return max((mark - delay for mark in marks if mark is not None), default=None)
 

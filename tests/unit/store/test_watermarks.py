@@ -29,6 +29,7 @@ class P:
     end: int | None = None
     attested: int | None = None
     run_end: int | None = None
+    furthest: int = 0
 
     def known(self) -> Known:
         def at(minutes: int | None) -> int | None:
@@ -38,10 +39,9 @@ class P:
             "c", "t", "i", 0, at(self.record), at(self.topic), self.end, 1, self.attested, self.run_end
         )
         if self.next is None:
-            return Known(partition, None)
-        return Known(
-            partition, Position("m", "predictions", "c", "t", "i", 0, self.next, at(self.own), at(self.own_record))
-        )
+            return Known(partition, None, self.furthest)
+        position = Position("m", "predictions", "c", "t", "i", 0, self.next, at(self.own), at(self.own_record))
+        return Known(partition, position, self.furthest)
 
 
 def busy(own: int, **more: int) -> P:
@@ -76,6 +76,10 @@ CASES = [
     ("quiet by record timestamps", "wall", [P(own=20, topic=500, own_record=90, record=100)], 90),
     ("quiet by record timestamps for less", "wall", [P(own=20, topic=500, own_record=90, record=99)], 10),
     ("never a row of this model, by record", "wall", [P(topic=30, record=91)], 81),
+    # What others have read says nothing of a model that has yet to read it: its own rows may be among it.
+    ("not quiet but behind the others", "both", [P(own=20, own_record=20, topic=90, record=90, furthest=101)], 10),
+    ("behind the others with no row yet", "both", [P(topic=90, record=90, next=0, furthest=100)], None),
+    ("caught up with the others", "both", [P(own=20, own_record=20, topic=90, record=90, furthest=100)], 80),
     ("a quiet model's watermark is never below its own", "wall", [P(own=95, topic=95, own_record=90, record=100)], 90),
 ]
 
@@ -155,3 +159,20 @@ def test_what_time_it_is_for_a_model(conn: Connection) -> None:
     at = T + 90 * MINUTE
     positions.save_partitions(conn, [Partition("c", "l", "i", 0, at, at, run_end_offset=9)])
     assert now() == 90
+
+
+def test_a_model_that_is_behind_the_others_has_its_own_watermark_and_time(conn: Connection) -> None:
+    # Given a model that has read a topic up to minute 60, and another that has only begun
+    put(conn, "a", 0, 60)
+    positions.set_position(conn, Position("new", "predictions", "c", "a", "i", 0, 3, T, T))
+
+    def of(model: str) -> tuple[int | None, int | None]:
+        marks = watermarks.effective_watermark(conn, model, topics=["a"], clock="event", watermark_delay=DELAY)
+        return marks, watermarks.event_now(conn, model, prediction_topics=["a"])
+
+    # Then the new one's windows are not due before their rows are read
+    assert of("m") == (T + 50 * MINUTE, T + 60 * MINUTE)
+    assert of("new") == (T - DELAY, T)
+    # And when it has read all that the other has, the other's rows count for it as well
+    positions.set_position(conn, Position("new", "predictions", "c", "a", "i", 0, 9, T, T))
+    assert of("new") == (T + 50 * MINUTE, T + 60 * MINUTE)
