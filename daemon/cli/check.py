@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +15,7 @@ from daemon.cli.options import ConfigOption, Format, FormatOption, config_path, 
 from daemon.cli.output import complain, say, say_json
 
 if TYPE_CHECKING:
+    from daemon.config.errors import Problem
     from daemon.config.settings import Settings
 
 
@@ -35,16 +36,17 @@ def check(
     format: FormatOption = None,
 ) -> None:
     """Say everything that is wrong with the configuration; exit code 78 if anything is."""
+    from daemon.config.errors import ConfigurationError
     from daemon.config.load import examine
 
     path, printed = config_path(context, config), output_format(context, format)
-    examined = examine(path, environ=os.environ, secrets=not no_secrets)
+    try:
+        examined = examine(path, environ=os.environ, secrets=not no_secrets)
+    except ConfigurationError as error:  # the main file cannot be read, or holds no YAML at all
+        _say_problems(error.problems, printed)
+        raise typer.Exit(Exit.CONFIGURATION) from error
     errors = [problem for problem in examined.problems if problem.severity == "error"]
-    if printed is Format.JSON:
-        say_json({"problems": [_json(problem) for problem in examined.problems]})
-    else:
-        for problem in examined.problems:
-            say(str(problem))
+    _say_problems(examined.problems, printed)
     if errors or examined.settings is None:
         raise typer.Exit(Exit.CONFIGURATION)
     settings = examined.settings.model_copy(update={"models": examined.models})
@@ -53,6 +55,14 @@ def check(
     if printed is Format.TEXT:
         warned = f", {len(examined.problems)} warnings" if examined.problems else ""
         say(f"{path} is fine: {_counted(settings)}{warned}.")
+
+
+def _say_problems(problems: Sequence[Problem], printed: Format) -> None:
+    if printed is Format.JSON:
+        say_json({"problems": [_json(problem) for problem in problems]})
+    else:
+        for problem in problems:
+            say(str(problem))
 
 
 def _check_live(settings: Settings, *, with_slack: bool) -> None:

@@ -242,3 +242,25 @@ def test_version_is_quick_because_it_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("driftd ")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b"", "the file is empty"),
+        (b"installation: caf\xe9", "is not UTF-8"),
+        (b"installation: " + b"[" * 100, "is nested more than 40 levels deep"),
+    ],
+    ids=["missing", "empty", "not UTF-8", "too deep"],
+)
+def test_a_file_that_cannot_be_read_at_all_is_a_mistake_like_any_other(
+    content: bytes | None, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "driftd.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    assert run("check", "--config", path) == Exit.CONFIGURATION
+    assert said in capsys.readouterr().out
+    assert run("check", "--config", path, "--format", "json") == Exit.CONFIGURATION
+    assert said in json.loads(capsys.readouterr().out)["problems"][0]["message"]
