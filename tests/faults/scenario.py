@@ -213,11 +213,11 @@ class Scenario:
         create_topics(self.bootstrap, self.topics, [name])
         self.generations[topic] += 1
 
-    def run_to_the_end(self, rest: Iterable[list[Draft]] = ()) -> None:
+    def run_to_the_end(self, rest: Iterable[list[Draft]] = (), *, crash_at: str | None = None) -> None:
         """Produce what is left and let the daemon read, judge and tell all of it; it ends by itself."""
         for drafts in rest:
             self.produce(drafts)
-        self.daemon.start("--until-end")
+        self.daemon.start("--until-end", crash_at=crash_at)
         status = self.daemon.wait(END_SECONDS)
         assert status == 0, f"run --until-end ended with {status}\n{self.daemon.tail()}"
         self.daemon.assert_no_orphan()

@@ -66,27 +66,18 @@ def test_a_file_that_may_not_grow_pauses_intake_until_it_may(kafka: Broker, tmp_
         run.finish(slices)
 
 
-def test_a_store_that_another_program_locks_is_waited_for(kafka: Broker, tmp_path: Path) -> None:
+def test_a_locked_store_is_waited_for_and_a_second_daemon_is_sent_away(kafka: Broker, tmp_path: Path) -> None:
     with scenario(workload.make(33), tmp_path, kafka.bootstrap) as run:
         slices = iter(run.workload.slices(24))
         run.feed(iter([next(slices), next(slices)]))
+        second = run.daemon.ask("run")
+        assert second.returncode == Exit.STORE_HELD
+        assert f"process {run.daemon.pid} " in second.stderr
         with contextlib.closing(sqlite3.connect(run.store, isolation_level=None, timeout=30)) as other:
             other.execute("BEGIN IMMEDIATE")
             _feed_until_paused(run, slices)
             other.execute("ROLLBACK")
         _goes_on(run)
-        run.finish(slices)
-
-
-def test_a_second_daemon_is_sent_away_by_the_name_of_the_first(kafka: Broker, tmp_path: Path) -> None:
-    with scenario(workload.make(34), tmp_path, kafka.bootstrap) as run:
-        first, *slices = run.workload.slices(4)
-        run.feed(iter([first]))
-        second = run.daemon.ask("run")
-        assert second.returncode == Exit.STORE_HELD
-        assert f"process {run.daemon.pid} " in second.stderr
-        run.kill("holding the store")
-        # The kernel has dropped the dead one's lock.
         run.finish(slices)
 
 
