@@ -59,6 +59,8 @@ def test_fields_are_found_by_dotted_path() -> None:
         (b"{not json", "not JSON"),
         (b'{"id": "a"} {"id": "b"}', "not JSON"),
         (b"\xff\xfe", "not UTF-8"),
+        (json.dumps(GOOD).encode().replace(b"UA", b"\xff"), "not UTF-8"),
+        (json.dumps(GOOD | {"id": "\N{REPLACEMENT CHARACTER}"}).encode().replace(b"\\ufffd", b"\xff"), "not UTF-8"),
         (b"[1, 2]", "not an object"),
         (b'"text"', "not an object"),
         ({k: v for k, v in GOOD.items() if k != "id"}, "no id"),

@@ -82,7 +82,7 @@ class JsonDecoder:
             before = len(rows)
             try:
                 rows.extend(map(self._decode, values[start:stop]))
-            except (msgspec.DecodeError, RecursionError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 done = len(rows) - before
                 batch.places.extend(places[start : start + done])
                 start += done

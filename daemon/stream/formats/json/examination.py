@@ -38,7 +38,7 @@ def parse(value: bytes) -> dict[str, Any]:
         raise Unreadable("nested too deep", f"Objects and lists are nested deeper than {MAX_DEPTH}.")
     try:
         found = msgspec.json.decode(value)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _why(value, error) from None
     if not isinstance(found, dict):
         raise Unreadable("not an object", f"The message is {kind_of(found)}, not an object.")
@@ -63,7 +63,7 @@ def depth(value: bytes) -> int:
     return deepest
 
 
-def _why(value: bytes, error: msgspec.DecodeError) -> Unreadable:
+def _why(value: bytes, error: Exception) -> Unreadable:
     """What is wrong with a message that is no JSON; the standard library is laxer, and so tells kinds apart."""
     try:
         text = value.decode()
