@@ -46,6 +46,7 @@ class Pace:
     """How often things are done, in seconds, and how much is held; for tests to hurry."""
 
     poll: float = 0.2
+    gather: float = 0.5
     topics: float = 30.0
     specs: float = 0.5
     retry: float = 1.0
@@ -383,6 +384,10 @@ class Intake:
                 self._watch_windows(state)
         if not found:
             self._step_over_gaps()
+        elif not self._until_end and sum(map(len, found.values())) < self._pace.poll_records:
+            # The end is reached. A batch costs as much as thirty rows whatever is in it, so that a hundred partitions
+            # read row by row would take a whole core: a moment later each of them has more.
+            self._stopping.wait(min(self._pace.gather, self._interval / 20))
 
     def _step_over_gaps(self) -> None:
         """Pass transaction markers and what compaction took: no row will ever come from there."""
