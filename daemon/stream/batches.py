@@ -16,6 +16,7 @@ from daemon.stream.buffer import MAX_VERSIONS, OTHER_VERSION, Buffer
 from daemon.stream.flows import ActiveSpec, Flow
 from daemon.stream.formats import Decoded, Rejection
 from daemon.stream.partitions import Cursor, PartitionState
+from daemon.stream.sharing import Sharing
 from detectors.instants import Micros, rfc3339
 from detectors.rows import hash_ids
 from detectors.values import value_text
@@ -84,11 +85,13 @@ def count_batch(
     else:
         offsets = np.array([record.offset for record in records], dtype=np.int64)
     record_times = np.fromiter(map(_timestamp, records), dtype=np.int64, count=len(records)) * 1_000
-    for group in _groups(partition.active):
+    active = partition.active
+    sharing = Sharing(records, (cursor.flow for cursor in active))
+    for group in _groups(active):
         start = int(np.searchsorted(offsets, group[0].next_offset))
         if start == len(records):
             continue
-        _count_group(partition, group, records[start:], offsets[start:], record_times[start:], buffer, versions, now)
+        _count_group(partition, group, records, start, sharing, offsets, record_times, buffer, versions, now)
     if record_times[-1] >= 0:
         partition.last_record_time = int(record_times[-1])
     partition.step_over(int(offsets[-1]) + 1)
@@ -105,6 +108,8 @@ def _count_group(
     partition: PartitionState,
     cursors: list[Cursor],
     records: Sequence[Any],
+    start: int,
+    sharing: Sharing,
     offsets: NDArray[np.int64],
     record_times: NDArray[np.int64],
     buffer: Buffer,
@@ -113,13 +118,17 @@ def _count_group(
 ) -> None:
     flow = cursors[0].flow
     assert flow.decoder is not None
+    messages = len(records) - start
     if flow.needles or flow.headers:
-        mine = [i for i, record in enumerate(records) if flow.is_mine(record)]
-        offsets, times, values = offsets[mine], record_times[mine], [records[i].value for i in mine]
-        picked = [records[i] for i in mine]
+        mine = sharing.places(flow, start)
+        offsets, times, picked = offsets[mine], record_times[mine], [records[place] for place in mine]
     else:
-        times, values, picked = record_times, [record.value for record in records], list(records)
-    decoded = flow.decoder.decode(values)
+        offsets, times, picked = offsets[start:], record_times[start:], list(records[start:])
+    if not picked:  # as usual where many models share a topic
+        for cursor in cursors:
+            buffer.books[cursor.flow.model].update(messages=messages, ignored=messages)
+        return
+    decoded = flow.decoder.decode([record.value for record in picked])
     rows, rejected = _believable(flow, decoded, offsets, times)
     for rejection in rejected:
         _bury(buffer, cursors, picked[rejection.index], rejection, now)
@@ -127,10 +136,10 @@ def _count_group(
         partition.max_event_time = max(partition.max_event_time or event_time.NEVER, int(rows.times.max()))
     for cursor in cursors:
         books = buffer.books[cursor.flow.model]
-        books["messages"] += len(records)
+        books["messages"] += messages
         books["decoded"] += len(rows.ids)
         books["dead_lettered"] += len(rejected)
-        books["ignored"] += len(records) - len(rows.ids) - len(rejected)
+        books["ignored"] += messages - len(rows.ids) - len(rejected)
         if not len(rows.ids):
             continue
         if cursor.gap_is_open and cursor.gap_ends is None:

@@ -11,7 +11,7 @@ from daemon.config.settings import Model
 from daemon.config.windows import allowed_lateness, micros
 from daemon.stream.event_time import Lateness
 from daemon.stream.formats import Decoder, formats
-from daemon.stream.mapping import HEADER, Plan, header_conditions, label_plan, prediction_plan
+from daemon.stream.mapping import Path, Plan, field_conditions, header_conditions, label_plan, prediction_plan
 from daemon.stream.spec import Spec
 from detectors.instants import Micros
 
@@ -45,6 +45,7 @@ class Flow:
     decoder: Decoder | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
     needles: tuple[bytes, ...] = ()
+    address: tuple[Path, str] | None = None
     lateness: Lateness | None = None
     by_version: dict[str | None, list[ActiveSpec]] = field(default_factory=dict)
 
@@ -102,8 +103,9 @@ def flows_of(models: Mapping[str, Model]) -> list[Flow]:
                 unit=source.timestamp_unit,
                 headers=header_conditions(source.where),
             )
-            fields = [text for path, text in source.where.items() if not path.startswith(HEADER)]
-            flow.needles = tuple(text.encode() for text in fields if not _is_number(text))
+            fields = [(path, text) for path, text in field_conditions(source.where) if not _is_number(text)]
+            flow.needles = tuple(text.encode() for _, text in fields)
+            flow.address = fields[0] if fields and source.format == "json" else None
             flows.append(flow)
     return flows
 
