@@ -329,7 +329,7 @@ def _now(line: Line) -> str:
     latest = line.latest
     if latest.usual is None or latest.current is None or (latest.driver and _driver_is_the_share(latest)):
         return ""
-    if line.key.signal is Signal.DATA_QUALITY:
+    if line.key.signal in (Signal.DATA_QUALITY, Signal.SCHEMA):
         return f" Now {measured(line.key, latest.current)} (usual {measured(line.key, latest.usual)})."
     current, usual = aligned(latest.current, latest.usual)
     quality = line.key.signal in (Signal.QUALITY, Signal.ESTIMATED_QUALITY)

@@ -196,6 +196,7 @@ def incidents() -> Mapping[str, Incident]:
         "predictions_back": Days().observe(silence(last_row, 43 * MINUTE)).observe(back).incident,
         "missing_values": Days().see(MISSING, ROWS).see(MISSING, ROWS).incident,
         "schema": Days().see(SCHEMA, ROWS).incident,
+        "schema_back": Days().see(SCHEMA, ROWS).see(quieted(SCHEMA), ROWS).incident,
         "held": Days()
         .see(*drift)
         .see(*drift)
