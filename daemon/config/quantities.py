@@ -365,7 +365,7 @@ SomeNames = Annotated[
 
 Features = Annotated[
     str | tuple[str, ...],
-    PlainValidator(_parse_features),
+    BeforeValidator(_parse_features),
     WithJsonSchema({"anyOf": [{"type": "string"}, {**_STRINGS, "minItems": 1}]}),
 ]
 """One field path, or a list of them."""

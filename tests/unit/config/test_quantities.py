@@ -24,6 +24,7 @@ from daemon.config.quantities import (
     duration_text,
     parse_duration,
 )
+from daemon.config.settings import Model
 
 READ = [
     (Duration, "250ms", timedelta(milliseconds=250)),
@@ -106,3 +107,11 @@ def test_a_budget_in_weeks(text: str, per_week: float) -> None:
     budget = AlarmBudget.parse(text)
     assert budget.per_week == pytest.approx(per_week)
     assert AlarmBudget.parse(str(budget)) == budget
+
+
+def test_a_list_of_feature_paths_is_written_out_without_a_warning() -> None:
+    reference = {"uri": "reference.csv"}
+    predictions = {"topic": "t", "fields": {"features": ["features.a", "features.b"]}}
+    model = Model.model_validate({"predictions": predictions, "reference": reference})
+    # Warnings are errors here; in a daemon each would stand in the log at every start.
+    assert model.model_dump(mode="json")["predictions"]["fields"]["features"] == ["features.a", "features.b"]
