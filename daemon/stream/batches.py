@@ -15,6 +15,7 @@ from daemon.stream import event_time
 from daemon.stream.buffer import MAX_VERSIONS, OTHER_VERSION, Buffer
 from daemon.stream.flows import ActiveSpec, Flow
 from daemon.stream.formats import Decoded, Rejection
+from daemon.stream.formats.json.peek import is_readable
 from daemon.stream.partitions import Cursor, PartitionState
 from daemon.stream.sharing import Sharing
 from detectors.instants import Micros, rfc3339
@@ -87,11 +88,13 @@ def count_batch(
     record_times = np.fromiter(map(_timestamp, records), dtype=np.int64, count=len(records)) * 1_000
     active = partition.active
     sharing = Sharing(records, (cursor.flow for cursor in active))
+    claimed = np.zeros(len(records), dtype=np.bool_)
     for group in _groups(active):
         start = int(np.searchsorted(offsets, group[0].next_offset))
         if start == len(records):
             continue
-        _count_group(partition, group, records, start, sharing, offsets, record_times, buffer, versions, now)
+        _count_group(partition, group, records, start, sharing, claimed, offsets, record_times, buffer, versions, now)
+    _bury_unreadable(active, records, offsets, claimed, buffer, now)
     if record_times[-1] >= 0:
         partition.last_record_time = int(record_times[-1])
     partition.step_over(int(offsets[-1]) + 1)
@@ -110,6 +113,7 @@ def _count_group(
     records: Sequence[Any],
     start: int,
     sharing: Sharing,
+    claimed: NDArray[np.bool_],
     offsets: NDArray[np.int64],
     record_times: NDArray[np.int64],
     buffer: Buffer,
@@ -121,8 +125,10 @@ def _count_group(
     messages = len(records) - start
     if flow.needles or flow.headers:
         mine = sharing.places(flow, start)
+        claimed[mine] = True
         offsets, times, picked = offsets[mine], record_times[mine], [records[place] for place in mine]
     else:
+        claimed[start:] = True
         offsets, times, picked = offsets[start:], record_times[start:], list(records[start:])
     if not picked:  # as usual where many models share a topic
         for cursor in cursors:
@@ -131,7 +137,8 @@ def _count_group(
     decoded = flow.decoder.decode([record.value for record in picked])
     rows, rejected = _believable(flow, decoded, offsets, times)
     for rejection in rejected:
-        _bury(buffer, cursors, picked[rejection.index], rejection, now)
+        for cursor in cursors:
+            _bury(buffer, cursor.flow.model, picked[rejection.index], rejection, now)
     if len(rows.ids):
         partition.max_event_time = max(partition.max_event_time or event_time.NEVER, int(rows.times.max()))
     for cursor in cursors:
@@ -211,22 +218,41 @@ def _unbelievable(time: Micros, record_time: Micros, value: Any) -> tuple[str, s
     )
 
 
-def _bury(buffer: Buffer, cursors: Sequence[Cursor], record: Any, rejection: Rejection, now: Micros) -> None:
-    for cursor in cursors:
-        buffer.add_dead_letter(
-            DeadLetter(
-                model=cursor.flow.model,
-                topic=record.topic,
-                partition=record.partition,
-                offset=record.offset,
-                offset_end=record.offset + 1,
-                reason=rejection.reason,
-                detail=rejection.detail,
-                payload=record.value[:PAYLOAD_BYTES],  # a whole batch can be of the largest size
-                payload_bytes=len(record.value),
-                at=now,
-            )
+def _bury_unreadable(
+    cursors: Sequence[Cursor],
+    records: Sequence[Any],
+    offsets: NDArray[np.int64],
+    claimed: NDArray[np.bool_],
+    buffer: Buffer,
+    now: Micros,
+) -> None:
+    """Bury the messages of a shared topic that cannot be read at all: no model finds its name in them."""
+    decoder = next((cursor.flow.decoder for cursor in cursors if cursor.flow.address is not None), None)
+    if decoder is None or claimed.all():
+        return
+    # What only a flow behind the others reads again has been looked at before.
+    new = offsets >= max(cursor.next_offset for cursor in cursors)
+    places = np.flatnonzero(new & ~claimed).tolist()
+    unreadable = [records[place] for place in places if not is_readable(records[place].value)]
+    for rejection in decoder.decode([record.value for record in unreadable]).rejected if unreadable else ():
+        _bury(buffer, None, unreadable[rejection.index], rejection, now)
+
+
+def _bury(buffer: Buffer, model: str | None, record: Any, rejection: Rejection, now: Micros) -> None:
+    buffer.add_dead_letter(
+        DeadLetter(
+            model=model,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            offset_end=record.offset + 1,
+            reason=rejection.reason,
+            detail=rejection.detail,
+            payload=record.value[:PAYLOAD_BYTES],  # a whole batch can be of the largest size
+            payload_bytes=len(record.value),
+            at=now,
         )
+    )
 
 
 def _add_labels(cursor: Cursor, rows: _Rows, partition: int, buffer: Buffer) -> None:
