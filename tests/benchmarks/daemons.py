@@ -20,7 +20,7 @@ from deploy.kafka.local import CHECKOUT
 from detectors.instants import DAY, Micros
 from tests.benchmarks import data
 
-PATIENCE = 900.0
+PATIENCE = 3600.0
 """Seconds after which a daemon that does not get on is given up."""
 
 
@@ -92,7 +92,7 @@ class Daemon:
             at=time.monotonic(),
         )
 
-    def counted(self, counter: str = "messages") -> int:
+    def counted(self, counter: str = "predictions") -> int:
         """A counter of the books, summed over the models."""
         try:
             store = Store.open(self.store, writer=False)
