@@ -117,7 +117,7 @@ class Encoder:
         try:
             return np.array(values, dtype=np.float64)
         except OverflowError:
-            return np.array([_float(value) for value in values], dtype=np.float64)
+            return np.array([as_float(value) for value in values], dtype=np.float64)
 
     def strangers(self, column: str) -> Sequence[str]:
         """The texts outside the vocabulary so far, in order of their codes; empty for a numeric column."""
@@ -135,8 +135,12 @@ class Encoder:
         return _STRANGER_BYTES * sum(len(codes.strangers) for codes in self._codes.values())
 
 
-def _float(value: Any) -> float:
-    """A number as float64; an integer too large for it is infinite."""
+def as_float(value: Any) -> float:
+    """A number as float64, None as NaN; an integer too large for it is infinite.
+
+    >>> as_float(2), as_float(-(10**400))
+    (2.0, -inf)
+    """
     try:
         return float("nan") if value is None else float(value)
     except OverflowError:

@@ -19,7 +19,7 @@ from daemon.stream.formats.json.peek import is_readable
 from daemon.stream.partitions import Cursor, PartitionState
 from daemon.stream.sharing import Sharing
 from detectors.instants import Micros, rfc3339
-from detectors.rows import hash_ids
+from detectors.rows import as_float, hash_ids
 from detectors.values import value_text
 
 
@@ -172,9 +172,8 @@ def _believable(
         times = np.where(at >= 0, at, event_time.NEVER)
     else:
         times = event_time.read(decoded.times, flow.unit)
-    items = None
-    if decoded.items is not None:
-        items = np.array([0 if item is None else item for item in decoded.items], dtype=np.int64)
+    reasons: dict[int, tuple[str, str]] = {}
+    items = None if decoded.items is None else _items(decoded.items, reasons)
     rows = _Rows(
         place=decoded.index,
         identity=hash_ids(decoded.ids, None if items is None else items.tolist()),
@@ -187,7 +186,6 @@ def _believable(
         mistyped=decoded.mistyped,
     )
     wrong = event_time.implausible(times, at)
-    reasons: dict[int, tuple[str, str]] = {}
     for i in np.flatnonzero(wrong).tolist():
         reasons[i] = _unbelievable(int(times[i]), int(at[i]), None if decoded.times is None else decoded.times[i])
     if flow.role == "labels":
@@ -203,6 +201,19 @@ def _believable(
         keep[list(reasons)] = False
         rows = rows.take(np.flatnonzero(keep))
     return rows, rejected
+
+
+def _items(values: Sequence[int | None], reasons: dict[int, tuple[str, str]]) -> NDArray[np.int64]:
+    """The items, 0 where there is none; one that the store has no room for is a reason to reject its message."""
+    items = [0 if value is None else value for value in values]
+    try:
+        return np.array(items, dtype=np.int64)
+    except OverflowError:
+        for i, item in enumerate(items):
+            if not -(2**63) <= item < 2**63:
+                items[i] = 0
+                reasons[i] = ("item out of range", "The item is no integer of 64 bits.")
+        return np.array(items, dtype=np.int64)
 
 
 def _unbelievable(time: Micros, record_time: Micros, value: Any) -> tuple[str, str]:
@@ -264,7 +275,7 @@ def _add_labels(cursor: Cursor, rows: _Rows, partition: int, buffer: Buffer) -> 
         labels, item = [*texts], hash_ids(texts).view(np.int64)
     else:
         labels = [
-            value if value.__class__ is float else float(value) if value.__class__ is int else value_text(value)
+            value if value.__class__ is float else as_float(value) if value.__class__ is int else value_text(value)
             for value in rows.columns["label"]
         ]
     buffer.add_labels(

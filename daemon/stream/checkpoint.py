@@ -21,6 +21,7 @@ from daemon.stream.partitions import Cursor, PartitionState
 from daemon.stream.segments import segment_texts
 from detectors.instants import Micros
 from detectors.profile import Profile
+from detectors.rows import as_float
 from detectors.sample import Sample
 
 _NOTED_FIELDS = 20
@@ -119,7 +120,7 @@ def _predictions(key: TableKey, table: Table, group: Group) -> _Predictions:
 def _plain(value: Any) -> float | str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return float(value) if isinstance(value, int) else value
+    return as_float(value) if isinstance(value, int) else value
 
 
 def write(
