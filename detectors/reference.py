@@ -26,7 +26,7 @@ from detectors.quality import TASKS, Logged, QualityFloor, Terms, quality_floors
 from detectors.quality.classes import MAX_CLASSES, class_texts
 from detectors.quality.requests import Catalogue, catalogue_of
 from detectors.quality.rows import BINARY, MULTICLASS, RECOMMENDATION
-from detectors.usual import UsualRows, usual_rows
+from detectors.usual import UsualRows, usual_counts, usual_rows
 from detectors.variation import Variation, WindowVector
 
 __all__ = ["Reference", "UsualRows", "WindowLength", "build_reference", "event_times", "window_vector"]
@@ -208,12 +208,15 @@ def build_reference(
     items: str | None = None,
     k: int = 10,
     max_segments: int = 20,
+    sampled: Mapping[Micros, int] | None = None,
 ) -> Reference:
     """The reference that a frame makes; `frame` carries canonical names, and is not changed.
 
     `event_time` has one entry a row, or is None; `label` names the column of ground truth, for the usual quality, and
     `scores` the one of a multiclass model's probabilities as JSON text, `items` the one of a recommender's lists as
     JSON text, of which `k` items are judged; its label then holds such lists too.
+    Where the frame is a sample, `sampled` has the rows that each of its windows really had, by the window's start: then
+    every window is whole, and none of them tells how many rows are usual by itself.
     Raises ReferenceRejected's kinds (EmptyReference, MissingColumn, UnusableColumn, UnusableEventTime).
     """
     frame = frame.reset_index(drop=True)
@@ -222,7 +225,7 @@ def build_reference(
     if event_time is not None:
         order = np.argsort(event_time, kind="stable")
         frame, event_time = frame.iloc[order].reset_index(drop=True), event_time[order]
-    number = None if event_time is None else window_numbers(event_time, window.size)
+    number = None if event_time is None else _windows(event_time, window.size, sampled)
     catalogue = Catalogue() if items is None else catalogue_of(plain_values(frame[items]).tolist(), k)
     terms = Terms(task, positive_label, k, _classes(frame, label, task), catalogue)
     rates: dict[str, float] = {}
@@ -255,13 +258,30 @@ def build_reference(
         rows=len(frame),
         window=window,
         task=task,
-        usual_rows=None if event_time is None or number is None else usual_rows(event_time, number, window.size),
+        usual_rows=_usual(event_time, number, window.size, sampled),
         unseen_rates=rates,
         quality=_quality(frame, label, scores, items, terms, number),
         classes=tuple(terms.classes),
         catalogue=catalogue,
         _blobs=blobs,
     )
+
+
+def _windows(event_time: NDArray[np.int64], size: Micros, sampled: Mapping[Micros, int] | None) -> NDArray[np.int64]:
+    if not sampled:
+        return window_numbers(event_time, size)
+    return np.asarray(event_time // size - min(sampled) // size)
+
+
+def _usual(
+    event_time: NDArray[np.int64] | None,
+    number: NDArray[np.int64] | None,
+    size: Micros,
+    sampled: Mapping[Micros, int] | None,
+) -> UsualRows | None:
+    if event_time is None or number is None:
+        return None
+    return usual_rows(event_time, number, size) if sampled is None else usual_counts(sampled, size)
 
 
 def _hash(

@@ -54,14 +54,7 @@ class Sample:
         cls, layout: Layout, rows: Rows, encoder: Encoder, *, k: int = SAMPLE_ROWS, below: int | None = None
     ) -> Sample:
         """The sample of rows, of which only those with a hash of at most `below` (a pane's k-th hash) can matter."""
-        identity = rows.identity
-        index = np.arange(len(rows)) if below is None else np.flatnonzero(identity <= np.uint64(below))
-        if len(index) > k:
-            # Rows that tie with the k-th stay in: partition and offset decide between them below.
-            limit = np.partition(identity[index], k - 1)[k - 1]
-            index = index[identity[index] <= limit]
-        order = np.lexsort((rows.offset[index], rows.partition[index], identity[index]))[:k]
-        index = index[order]
+        index = lowest_rows(rows, k, below)
         values: dict[str, NDArray[Any]] = {}
         strangers: dict[str, tuple[str, ...]] = {}
         for column in layout.columns:
@@ -73,7 +66,7 @@ class Sample:
         return cls(
             layout=layout,
             k=k,
-            identity=identity[index],
+            identity=rows.identity[index],
             ids=rows.ids[index],
             event_time=rows.event_time[index],
             topics=(rows.topic,) if len(index) else (),
@@ -195,6 +188,21 @@ class Sample:
         # The place of code V belongs to id-like columns alone; the last entry is what a missing value's -1 picks.
         texts = [*column.vocabulary, "", *self.strangers.get(column.name, ()), None]
         return np.asarray(np.array(texts, dtype=object)[self.values[column.name]])
+
+
+def lowest_rows(rows: Rows, k: int, below: int | None = None) -> NDArray[np.intp]:
+    """The places of the k rows of lowest (identity, partition, offset), in that order.
+
+    Only rows with a hash of at most `below`, if given, are looked at.
+    """
+    identity = rows.identity
+    index = np.arange(len(rows)) if below is None else np.flatnonzero(identity <= np.uint64(below))
+    if len(index) > k:
+        # Rows that tie with the k-th stay in: partition and offset decide between them below.
+        limit = np.partition(identity[index], k - 1)[k - 1]
+        index = index[identity[index] <= limit]
+    order = np.lexsort((rows.offset[index], rows.partition[index], identity[index]))[:k]
+    return np.asarray(index[order])
 
 
 def _lookup(table: Sequence[int], index: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,8 @@ class UsualRows:
     """How many rows windows usually have, by slot of the day, and hours by hour of the week.
 
     `means` and `windows` have one entry a slot; the dispersion is common to all. `hours` has the mean rows of each
-    hour of the week from Monday 00:00 UTC, and `hours_seen` how many such hours the reference covers.
+    hour of the week from Monday 00:00 UTC, and `hours_seen` how many such hours the reference covers; both are empty
+    where only windows were counted.
     """
 
     size: Micros
@@ -44,7 +46,26 @@ def usual_rows(event_time: NDArray[np.int64], number: NDArray[np.int64], size: M
         return UsualRows(size, (), (), LEAST_DISPERSION, (), ())
     first = int(used[0] // size)
     counts = np.bincount((used // size - first).astype(np.int64)).astype(np.float64)
-    slot = np.array([slot_of((first + i) * size, size) for i in range(len(counts))])
+    starts = (first + np.arange(len(counts))) * size
+    return _usual(starts, counts, size, *_hours_of_week(event_time))
+
+
+def usual_counts(rows: Mapping[Micros, int], size: Micros) -> UsualRows:
+    """The usual rows where only their number in each window is known, by the window's start."""
+    if not rows:
+        return UsualRows(size, (), (), LEAST_DISPERSION, (), ())
+    starts = np.array(sorted(rows), dtype=np.int64)
+    return _usual(starts, np.array([rows[start] for start in starts.tolist()], dtype=np.float64), size, (), ())
+
+
+def _usual(
+    starts: NDArray[np.int64],
+    counts: NDArray[np.float64],
+    size: Micros,
+    hours: tuple[float, ...],
+    hours_seen: tuple[int, ...],
+) -> UsualRows:
+    slot = np.array([slot_of(start, size) for start in starts.tolist()])
     seen = np.bincount(slot, minlength=slot_count(size))
     with np.errstate(divide="ignore", invalid="ignore"):
         means = np.nan_to_num(np.bincount(slot, weights=counts, minlength=len(seen)) / seen)
@@ -52,7 +73,6 @@ def usual_rows(event_time: NDArray[np.int64], number: NDArray[np.int64], size: M
     freedom = max(1, len(counts) - int((seen > 0).sum()))
     excess = ((counts - expected) ** 2).sum() / freedom - expected.mean()
     dispersion = max(LEAST_DISPERSION, float(excess / max(1e-9, (expected**2).mean())))
-    hours, hours_seen = _hours_of_week(event_time)
     return UsualRows(size, tuple(means.tolist()), tuple(seen.tolist()), dispersion, hours, hours_seen)
 
 

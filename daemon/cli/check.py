@@ -102,6 +102,8 @@ def _references(settings: Settings) -> Iterator[tuple[str, Exit]]:
 
     with WorkerPool(1) as pool:
         for name, model in settings.models.items():
+            if model.reference.uri is None:
+                continue
             path: Path = local_path(model.reference.uri)
             try:
                 pool.submit(READ_REFERENCE, read_request(model, path), timeout=600.0).result()

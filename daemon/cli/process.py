@@ -17,6 +17,7 @@ from daemon.config.settings import Settings
 from daemon.deliver.sender import Sender
 from daemon.schedule.compaction import Compactor
 from daemon.schedule.evaluate import Evaluator
+from daemon.schedule.live_references import LiveReferences
 from daemon.schedule.maintenance import Upkeep
 from daemon.schedule.recording import Recorder
 from daemon.schedule.references import References
@@ -25,6 +26,7 @@ from daemon.schedule.ticks import Ticks
 from daemon.schedule.traffic import Traffic
 from daemon.schedule.workers import WorkerPool
 from daemon.store import Store, StoreError, status
+from daemon.stream.collection import collecting_spec
 from daemon.stream.errors import KafkaUnreachable
 from daemon.stream.intake import Intake
 from daemon.stream.spec import Spec, spec_of
@@ -74,6 +76,7 @@ class Process:
         specs = StoredSpecs(_spec_parts)
         recorder = Recorder(settings)
         self._references = References(settings.models, store, self._pool, spec_of)
+        self._live = LiveReferences(settings, store, self._pool, collecting_spec, spec_of)
         self._evaluator = Evaluator(settings, store, self._pool, specs, recorder, wall_clock, self._stop)
         self._traffic = Traffic(settings, store, recorder, wall_clock)
         self._compactor = Compactor(store, self._pool, specs)
@@ -84,7 +87,7 @@ class Process:
             store,
             clock=wall_clock,
             until_end=until_end,
-            abandoned=self._references.unusable,
+            abandoned=lambda: [*self._references.unusable(), *self._live.unusable()],
         )
         self._started_at = self._intake.last_poll
         self._ticks = Ticks()
@@ -102,7 +105,7 @@ class Process:
             log.info("listening on %s", self._web.address)
         if self._until_end:
             # What is read must not depend on how long a reference takes to read; a daemon need not wait for that.
-            self._wait_for(self._start("references", lambda: self._references.refresh(wall_clock())))
+            self._wait_for(self._start("references", self._refresh_references))
         self._schedule()
         reading = self._start("intake", self._intake.run)
         code: int = Exit.FINE
@@ -123,11 +126,16 @@ class Process:
         ticks.every(5, "heartbeat", self._heartbeat)
         ticks.every(1, "evaluation", self._evaluate)
         ticks.every(10, "references", lambda: self._references.refresh(wall_clock()), at_once=not self._until_end)
+        ticks.every(1, "live references", lambda: self._live.refresh(wall_clock()), at_once=not self._until_end)
         ticks.every(10, "traffic", self._look)
         ticks.every(10, "compaction", lambda: self._compactor.run(wall_clock()))
         ticks.every(60, "labels", self._upkeep.expire_labels, at_once=False)
         ticks.every(3600, "retention", self._upkeep.retain, at_once=False)
         ticks.start()
+
+    def _refresh_references(self) -> None:
+        self._references.refresh(wall_clock())
+        self._live.refresh(wall_clock())
 
     def _heartbeat(self) -> None:
         self._beat = wall_clock()
@@ -150,6 +158,7 @@ class Process:
     def _finish(self) -> int:
         """Everything is read: evaluates what is due to the last window, and delivers."""
         log.info("every partition is read to its end; evaluating the last windows")
+        self._live.refresh(wall_clock())
         while self._evaluator.turn(flush=True) and not self._stop.is_set():
             self._sender.wake()
         self._traffic.look()
@@ -168,6 +177,8 @@ class Process:
             states = status.model_states_by_name(conn)
         for name in self._references.unusable():
             log.error("%s was not judged: %s", name, states[name].reason)
+        for name in self._live.unfinished():
+            log.warning("%s was not judged: %s", name, states[name].reason)
 
     def _failed(self, error: BaseException) -> int:
         if isinstance(error, KafkaUnreachable):

@@ -15,6 +15,8 @@ from daemon.config.tree import KeyPath, Node, problem_at
 from daemon.config.unavailable import NOT_AVAILABLE
 from daemon.config.vocabulary import EVIDENTLY, FORMATS, METHODS, NEEDS_SCORE, QUALITY_METRICS
 
+MOST_WINDOWS = 100
+"""A reference from live traffic has no more windows than this."""
 _SECOND = timedelta(seconds=1)
 
 
@@ -72,6 +74,7 @@ def check_installation(settings: Settings) -> Iterator[Complaint]:
 def check_model(model: Model, settings: Settings | None, receivers: Collection[str]) -> Iterator[Complaint]:
     """What one model's settings say against each other; `receivers` are the names that exist."""
     yield from _window(model)
+    yield from _reference(model)
     yield from _labels_and_quality(model)
     yield from _columns(model)
     for section, topics in (("predictions", model.predictions), ("labels", model.labels)):
@@ -97,6 +100,20 @@ def _window(model: Model) -> Iterator[Complaint]:
     elif window.size % window.every:
         message = f"must be a multiple of `every`, {duration_text(window.every)}, not {duration_text(window.size)}"
         yield Complaint(size, message, seen=(every,))
+
+
+def _reference(model: Model) -> Iterator[Complaint]:
+    reference, window, path = model.reference, model.window, ("reference", "window")
+    if reference.uri is None and "fields" in reference.model_fields_set:
+        message = "names the columns of a file, and there is none"
+        yield Complaint(("reference", "fields"), message, "reference: {uri: ...}", (("reference", "uri"),))
+    elif reference.uri is not None and "window" in reference.model_fields_set:
+        message = "the reference is either a file or taken from live traffic"
+        yield Complaint(path, message, "leave out `uri` or `window`", (("reference", "uri"),))
+    count = reference.windows(window.size)
+    if count > MOST_WINDOWS:
+        message = f"is {count} windows of {duration_text(window.size)}; {MOST_WINDOWS} are the limit"
+        yield Complaint(path, message, seen=(("window", "size"),))
 
 
 def _labels_and_quality(model: Model) -> Iterator[Complaint]:

@@ -85,7 +85,12 @@ def _kind(field: dict[str, Any]) -> str:
         return ", ".join(_kind({"type": word}) for word in kind)
     if kind == "string" and "(ms|s|m|h|d)$" in field.get("pattern", ""):
         return _DURATION
-    patterns = {"%": "percentage", "windows": "`N windows`", "per": "`N per day`, `week` or `month`"}
+    patterns = {
+        "%": "percentage",
+        "first": "`first N windows` or `first DURATION`",
+        "windows": "`N windows`",
+        "per": "`N per day`, `week` or `month`",
+    }
     pattern = field.get("pattern", "")
     words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "`true` or `false`"}
     found = next((text for part, text in patterns.items() if part in pattern), None)

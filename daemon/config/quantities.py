@@ -37,6 +37,7 @@ PERIODS: dict[str, timedelta] = {"day": timedelta(days=1), "week": timedelta(day
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([^\W\d_]+)\s*")
 _NUMBER = re.compile(r"\s*[+-]?\d+(?:\.\d+)?\s*")
 _WINDOWS = re.compile(r"\s*(\d+)(?:\s*windows?)?\s*")
+_FIRST = re.compile(r"\s*first\s+(.+?)\s*")
 _PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
 _BUDGET = re.compile(r"\s*(\d+(?:\.\d+)?)\s+per\s+(day|week|month)\s*")
 
@@ -245,6 +246,51 @@ class Windows(int):
                 {"type": "string", "pattern": r"^\d+(\s*windows?)?$"},
             ]
         }
+
+
+@dataclass(frozen=True, slots=True)
+class FirstWindows:
+    """The first so many windows of a model's traffic, or as many as make up a duration; `first 14 windows`, `first 3d`.
+
+    >>> FirstWindows.parse("first 3d").count(timedelta(hours=12))
+    6
+    """
+
+    windows: int | None
+    duration: timedelta | None
+
+    def count(self, size: timedelta) -> int:
+        """How many windows of a size that is, at least one."""
+        if self.duration is None:
+            return self.windows or 1
+        return max(1, -(-self.duration // size))
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Read `first N windows` or `first DURATION`."""
+        if isinstance(value, cls):
+            return value
+        match = _FIRST.fullmatch(value) if isinstance(value, str) else None
+        if match is None:
+            raise ValueError(f"must be `first N windows` or `first` and a duration such as 3d, not {shown(value)}")
+        if "window" in match[1]:
+            return cls(int(Windows.parse(match[1])), None)
+        return cls(None, _parse_positive(match[1]))
+
+    def __str__(self) -> str:
+        if self.windows is not None:
+            return f"first {Windows(self.windows).text}"
+        return f"first {duration_text(self.duration or timedelta(0))}"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls.parse, serialization=core_schema.plain_serializer_function_ser_schema(str, when_used="json")
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "string", "pattern": r"^first\s+\d+(\.\d+)?\s*(windows?|ms|s|m|h|d)$"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from daemon.config.document import resolve
 from daemon.config.errors import Problem
 from daemon.config.shape import Choice, Each, Group, Leaf, Shape
 from daemon.config.tree import Node
-from daemon.config.unavailable import refused_key, refused_value, stands_for
+from daemon.config.unavailable import refused_key, refused_value
 from daemon.config.variables import VariableError, has_variables, substitute
 
 LARGEST_SECRET = 1 << 16
@@ -72,7 +72,6 @@ class Resolver:
             refusal = refused_key(child.path)
             if refusal is not None:
                 self.problems.append(child.key_problem(refusal))
-                absent += filter(None, [stands_for(child.path)])
             elif key in group.fields:
                 meant[key] = self.resolve(child, group.fields[key])
             elif secret is None:

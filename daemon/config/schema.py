@@ -7,12 +7,12 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from daemon.config.quantities import AlarmBudget, duration_text
+from daemon.config.quantities import AlarmBudget, FirstWindows, duration_text
 from daemon.config.settings import Settings
 from daemon.config.shape import FILE_SUFFIX
 
 # What a model needs may stand in `defaults` as well, so an editor cannot tell from here what it lacks.
-_COMPLETED_BY_DEFAULTS = ("Model", "Predictions", "Labels", "ReferenceFile")
+_COMPLETED_BY_DEFAULTS = ("Model", "Predictions", "Labels")
 
 
 class _Generate(GenerateJsonSchema):
@@ -20,7 +20,7 @@ class _Generate(GenerateJsonSchema):
         """Durations and budgets as people write them."""
         if isinstance(dft, timedelta):
             return duration_text(dft)
-        return str(dft) if isinstance(dft, AlarmBudget) else super().encode_default(dft)
+        return str(dft) if isinstance(dft, AlarmBudget | FirstWindows) else super().encode_default(dft)
 
 
 def json_schema(*, completed_by_defaults: bool = True) -> dict[str, Any]:

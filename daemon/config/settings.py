@@ -19,6 +19,7 @@ from daemon.config.quantities import (
     AutoDuration,
     Duration,
     Features,
+    FirstWindows,
     Groups,
     Identifier,
     Listen,
@@ -275,16 +276,27 @@ class ReferenceFields(Frozen):
     """Labels: the quality that `worse_than_reference` compares with."""
 
 
-class ReferenceFile(Frozen):
-    """A Parquet or CSV file of rows from a time when the model was fine, best with event times.
+class Reference(Frozen):
+    """Rows from a time when the model was fine: a file, or without one the first windows of the model's own traffic.
 
-    A column not named in `fields` goes by the last part of the message's path.
+    A column of the file that is not named in `fields` goes by the last part of the message's path.
     """
 
-    uri: Annotated[str, Location] = Field(min_length=1)
+    uri: Annotated[str | None, Location] = Field(default=None, min_length=1)
     """The file, which ends in .parquet or .csv; a relative path is taken from the configuration's folder."""
+    window: FirstWindows = FirstWindows(14, None)
+    """Without a file: `first 14 windows`, or `first 3d`; only windows of at least `window.min_rows` rows count."""
     fields: ReferenceFields = ReferenceFields()
     """The file's column names, where they differ from the messages'."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the reference is taken from the model's traffic."""
+        return self.uri is None
+
+    def windows(self, size: timedelta) -> int:
+        """How many windows of a size the traffic must bring."""
+        return self.window.count(size)
 
 
 class Missing(Frozen):
@@ -375,7 +387,7 @@ class Model(Frozen):
     """Where its predictions are."""
     labels: Labels | None = None
     """Where its ground truth is, if it comes."""
-    reference: ReferenceFile
+    reference: Reference = Reference()
     """What its windows are held against."""
     positive_label: Text = "1"
     """The class that `score` is the probability of; a number or a boolean is compared by its text."""

@@ -31,25 +31,19 @@ KEYS: dict[str, str] = {
     "models.*.digest": "the weekly digest",
     "models.*.alerts.observe_for": "an observation time of a new model",
     "models.*.reference.if_missing": "a reference of each version",
-    "models.*.reference.window": "a reference from live traffic",
     "models.*.privacy": "rules of privacy",
     "models.*.retraining": "asking for a retraining",
 }
-
-STANDS_FOR: dict[str, str] = {"models.*.reference.window": "uri"}
-"""The required key that an unavailable one makes unnecessary, so that nobody is told twice."""
 
 VALUES: dict[str, dict[str, str]] = {
     "receivers.*.type": {kind: f"the receiver {kind}" for kind in ("pagerduty", "alertmanager", "email")},
 }
 
-PARTS: dict[str, dict[str, str]] = {"models.*.reference.uri": {"{version}": "a reference of each version"}}
-"""Like VALUES, for a part of the value."""
-
-MISSING: dict[str, tuple[str, str]] = {
-    "models.*.reference": ("a reference from live traffic", "name a file: reference: {uri: reference.parquet}"),
+PARTS: dict[str, dict[str, str]] = {
+    "models.*.reference.uri": {"{version}": "a reference of each version"},
+    "models.*.reference.window": {"previous": "a reference that moves on with the traffic"},
 }
-"""Keys that will be optional one day, with what to write today."""
+"""Like VALUES, for a part of the value."""
 
 NOT_AVAILABLE = f"is not available in this version ({__version__})"
 
@@ -66,11 +60,6 @@ def refused_key(path: KeyPath) -> str | None:
     return next((f"{what} {NOT_AVAILABLE}" for pattern, what in KEYS.items() if _matches(pattern, path)), None)
 
 
-def stands_for(path: KeyPath) -> str | None:
-    """The required key beside it that is not missed when this one is there; or None."""
-    return next((key for pattern, key in STANDS_FOR.items() if _matches(pattern, path)), None)
-
-
 def refused_value(path: KeyPath, text: str) -> str | None:
     """Why a value is refused, or None."""
     for pattern, values in VALUES.items():
@@ -80,12 +69,4 @@ def refused_value(path: KeyPath, text: str) -> str | None:
         for part, what in parts.items():
             if _matches(pattern, path) and part in text:
                 return f"{what} {NOT_AVAILABLE}"
-    return None
-
-
-def refused_absence(path: KeyPath) -> tuple[str, str] | None:
-    """Why a key cannot be left out yet, and what to write; or None."""
-    for pattern, (what, hint) in MISSING.items():
-        if _matches(pattern, path):
-            return f"{what} {NOT_AVAILABLE}", hint
     return None

@@ -13,7 +13,6 @@ from daemon.config.errors import Problem
 from daemon.config.quantities import duration_text, shown
 from daemon.config.shape import Choice, Each, Group, Shape
 from daemon.config.tree import KeyPath, Node, Plain, plain
-from daemon.config.unavailable import refused_absence
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -147,10 +146,7 @@ def _problem(details: ErrorDetails, tree: Node, where: KeyPath, root: KeyPath) -
     node, found = tree.find(where)
     if details["type"] == "missing":
         parent, _ = tree.find(where[:-1])
-        path = (*root, *where)
-        refusal = refused_absence(path)
-        message, hint = refusal if refusal is not None else ("is required", "")
-        return parent.key_problem(message, hint, path=path)
+        return parent.key_problem("is required", path=(*root, *where))
     message, hint = _message(details)
     # A value from `defaults` is reported under the path where it is written.
     return node.problem(message, hint, path=node.path if found else (*root, *where))

@@ -49,6 +49,8 @@ class Compactor:
             return None
         return MergeTask(
             spec.layout,
+            sum(part.rows for part in parts),
+            spec.collects,
             tuple(part.profile for part in parts),
             tuple(part.sample for part in parts if part.sample is not None),
         )

@@ -30,7 +30,17 @@ def read_reference(request: ReadRequest) -> BuiltReference:
 
     Raises ReferenceRejected when the file cannot be read, has no rows, or lacks a column.
     """
-    file = _read(request.path)
+    return reference_of(_read(request.path), request)
+
+
+def reference_of(
+    file: pd.DataFrame, request: ReadRequest, sampled: Mapping[Micros, int] | None = None
+) -> BuiltReference:
+    """The reference that a file's rows make.
+
+    Where they are a sample, `sampled` has the rows that each of their windows really had, by its start; then how long
+    rows stay away is not known either. Raises ReferenceRejected when a column is not there or not usable.
+    """
     if request.task == RECOMMENDATION:
         file = unfolded(file, request)
     ignored = (request.timestamp, request.label, request.scores, *request.ignored)
@@ -74,6 +84,7 @@ def read_reference(request: ReadRequest) -> BuiltReference:
         items=items,
         k=request.k,
         max_segments=request.max_segments,
+        sampled=sampled,
     )
     return BuiltReference(
         hash=reference.hash,
@@ -82,7 +93,7 @@ def read_reference(request: ReadRequest) -> BuiltReference:
         body=reference.to_bytes(),
         rows=len(frame),
         event_times=event_time is not None,
-        usual_gap=None if event_time is None else usual_gap(event_time),
+        usual_gap=None if event_time is None or sampled is not None else usual_gap(event_time),
     )
 
 

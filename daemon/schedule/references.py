@@ -13,7 +13,7 @@ from daemon.config.settings import Model
 from daemon.config.windows import LONGEST_PANE, pane_length
 from daemon.schedule.tasks import READ_REFERENCE, BuiltReference, ReadRequest
 from daemon.schedule.workers import PoolClosed, TaskFailed, WorkerError, WorkerPool
-from daemon.store import Connection, Store, StoreError, references, specs, status, usual
+from daemon.store import Connection, Store, StoreError, collecting, references, specs, status, usual
 from daemon.store.references import ReferenceUse, StoredReference
 from daemon.store.specs import Activation
 from detectors.instants import MINUTE, Micros, micros
@@ -37,10 +37,10 @@ class _Seen:
 
 
 class References:
-    """Looks after every model's reference file: `refresh` reads what is new, has changed, or failed a minute ago."""
+    """Looks after every reference file: `refresh` reads what is new, has changed, or failed a minute ago."""
 
     def __init__(self, models: Mapping[str, Model], store: Store, pool: WorkerPool, spec_of: SpecOf) -> None:
-        self._models = models
+        self._models = {name: model for name, model in models.items() if not model.reference.is_live}
         self._store = store
         self._pool = pool
         self._spec_of = spec_of
@@ -50,7 +50,7 @@ class References:
         """Brings every model up to date with its file; a model that cannot be is `waiting`, the others go on."""
         reading: dict[str, tuple[tuple[int, int] | None, Future[BuiltReference]]] = {}
         for name, model in self._models.items():
-            path = local_path(model.reference.uri)
+            path = local_path(_uri(model))
             stamp = _stamp(path)
             if self._is_due(name, stamp, now):
                 request = read_request(model, path)
@@ -87,20 +87,21 @@ class References:
         model = self._models[name]
         spec_hash, spec = self._spec_of(name, model, built)
         with self._store.write() as conn:
-            stored = StoredReference(built.hash, name, model.reference.uri, built.rows, now, built.body)
+            stored = StoredReference(built.hash, name, _uri(model), built.rows, now, built.body)
             references.add(conn, stored)
             references.use(conn, ReferenceUse(name, None, built.hash, now))
             if built.usual_gap is not None:
                 usual.set_gap(conn, built.hash, built.usual_gap)
             specs.add_spec(conn, spec_hash, spec, now)
             is_new = activate(conn, name, spec_hash, pane_length(model.window))
+            collecting.give_up(conn, name)
             status.set_model_state(conn, name, "running", "", now)
         if is_new:
-            log.info("%s: reference %s (%d rows) from %s", name, built.hash[:12], built.rows, model.reference.uri)
+            log.info("%s: reference %s (%d rows) from %s", name, built.hash[:12], built.rows, _uri(model))
 
     def _wait(self, name: str, error: Exception, now: Micros) -> None:
         # What a task raised on purpose is a sentence already; its class adds nothing for whoever reads `status`.
-        reason = error.message if isinstance(error, TaskFailed) and error.kind in _REJECTIONS else str(error)
+        reason = error.message if isinstance(error, TaskFailed) and error.kind in REJECTIONS else str(error)
         log.warning("%s: the reference cannot be used: %s", name, reason)
         try:
             with self._store.write() as conn:
@@ -113,7 +114,7 @@ class References:
             log.warning("%s: its state could not be written: %s", name, trouble)
 
 
-_REJECTIONS = frozenset({"ReferenceRejected", "EmptyReference", "MissingColumn", "UnusableColumn", "UnusableEventTime"})
+REJECTIONS = frozenset({"ReferenceRejected", "EmptyReference", "MissingColumn", "UnusableColumn", "UnusableEventTime"})
 
 
 def activate(conn: Connection, model: str, spec_hash: str, pane: Micros) -> bool:
@@ -128,6 +129,11 @@ def activate(conn: Connection, model: str, spec_hash: str, pane: Micros) -> bool
         first = max(first, active[-1].from_pane)
     specs.activate(conn, Activation(model, None, first, spec_hash))
     return True
+
+
+def _uri(model: Model) -> str:
+    assert model.reference.uri is not None
+    return model.reference.uri
 
 
 def local_path(uri: str) -> Path:

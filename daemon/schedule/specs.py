@@ -18,6 +18,11 @@ class SpecParts:
     layout: bytes
     reference_hash: str
 
+    @property
+    def collects(self) -> bool:
+        """Whether its rows are collected for a reference that is still to come."""
+        return not self.reference_hash
+
 
 class StoredSpecs:
     """Specs by hash; a spec never changes, so what was read once is kept."""

@@ -118,9 +118,14 @@ class Verdicts:
 
 @dataclass(frozen=True, slots=True)
 class MergeTask:
-    """Partials of one pane under one layout, as bytes; a partial whose sample has expired has none here."""
+    """Partials of one pane under one layout, as bytes; a partial whose sample has expired has none here.
+
+    While there is no layout (`collects`) partials are samples only.
+    """
 
     layout: bytes
+    rows: int
+    collects: bool
     profiles: tuple[bytes, ...]
     samples: tuple[bytes, ...]
 
@@ -143,8 +148,37 @@ class ReportTask:
     samples: tuple[bytes, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class WindowTask:
+    """The samples of one window of a reference that is collected, as bytes; so many rows of it are kept."""
+
+    samples: tuple[bytes, ...]
+    k: int
+
+
+@dataclass(frozen=True, slots=True)
+class LiveWindow:
+    """A window of a reference that was collected: its rows, the sample of them as bytes, and the sample's labels."""
+
+    start: Micros
+    rows: int
+    sample: bytes
+    labels: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedTask:
+    """The windows of a reference from live traffic, `size` long each, and what the reference is to be like."""
+
+    request: ReadRequest
+    windows: tuple[LiveWindow, ...]
+    size: Micros
+
+
 READ_REFERENCE: Work[ReadRequest, BuiltReference] = Work("daemon.schedule.reading:read_reference")
 JUDGE_DRIFT: Work[DriftTask, Verdicts] = Work("daemon.schedule.judging:judge_drift")
 JUDGE_QUALITY: Work[QualityTask, Verdicts] = Work("daemon.schedule.judging:judge_quality")
+MERGE_WINDOW: Work[WindowTask, bytes] = Work("daemon.schedule.collected:merge_window")
+BUILD_COLLECTED: Work[CollectedTask, BuiltReference] = Work("daemon.schedule.collected:build_collected")
 MERGE: Work[MergeTask, Merged] = Work("daemon.schedule.merging:merge")
 REPORT: Work[ReportTask, str] = Work("daemon.schedule.reporting:report")

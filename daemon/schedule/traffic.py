@@ -22,7 +22,7 @@ from daemon.schedule.silence import (
 )
 from daemon.schedule.stretches import LOOK_BACK, allowed_silence, spans_of
 from daemon.schedule.watch import Watched
-from daemon.store import Connection, Store, gaps, watermarks
+from daemon.store import Connection, Store, collecting, gaps, watermarks
 from daemon.store.evaluations import Evaluation
 from detectors.findings import FIRING, Finding
 from detectors.instants import MINUTE, Micros, micros
@@ -75,9 +75,13 @@ class Traffic:
         predictions = self._partitions(conn, watched, "predictions", now)
         labels = self._partitions(conn, watched, "labels", now)
         silence = self._silence(conn, watched, predictions, now)
-        standing = stalled([*predictions, *labels], now)
-        lag = lagging([*predictions, *labels], now)
-        since = min((p.moved_at for p in [*predictions, *labels] if p.behind), default=now)
+        read = [*predictions, *labels]
+        if (collection := collecting.load(conn, watched.name)) is not None:
+            # Where its reference is collected, a model waits for its slowest partition on purpose.
+            read = [*(() if collection.is_open else predictions), *(labels if collection.is_labelled else ())]
+        standing = stalled(read, now)
+        lag = lagging(read, now)
+        since = min((p.moved_at for p in read if p.behind), default=now)
         found += [Judgement("stalled", since, standing)]
         found += [Judgement("lagging", now - int((lag.value or 0) * 1_000_000), lag)]
         return [*found, *silence]

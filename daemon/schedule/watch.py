@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from daemon.config.settings import Model, Settings
 from daemon.config.windows import allowed_lateness, pane_length
 from daemon.schedule.rules import rules_of
-from daemon.store import Connection, due, evaluations, watermarks
+from daemon.store import Connection, collecting, due, evaluations, watermarks
 from daemon.store.due import DueWindow
 from daemon.store.watermarks import Clock
 from detectors.instants import Micros, micros
@@ -92,8 +92,10 @@ class Watched:
         self, conn: Connection, times: Times, *, flush: bool = False, everything: bool = True
     ) -> list[DueWindow]:
         """The drift windows to be evaluated now, in order; without `everything` only among those not long closed."""
-        if times.now is None:
+        judged_from = self._judged_from(conn)
+        if times.now is None or judged_from is None:
             return []
+        open_since = 0 if everything else self._open_since(conn, "drift", times.watermark, self.lateness)
         return due.due_drift(
             conn,
             self.name,
@@ -104,7 +106,7 @@ class Watched:
             watermark=times.watermark,
             now=times.now,
             flush=flush,
-            since=None if everything else self._open_since(conn, "drift", times.watermark, self.lateness),
+            since=max(judged_from, open_since or 0),
         )
 
     def due_quality(
@@ -113,10 +115,14 @@ class Watched:
         """The quality windows to be evaluated now, in order; without `everything` only among those not long closed."""
         if not self.judges_quality or self.model.labels is None or times.now is None:
             return []
+        judged_from = self._judged_from(conn, "quality")
+        if judged_from is None:
+            return []
         maturity = self.model.labels.maturity
         label_now = self.label_now(times)
         settled = None if label_now is None or times.watermark is None else min(label_now, times.watermark)
         lateness = micros(maturity.at_most) + self.lateness
+        open_since = 0 if everything else self._open_since(conn, "quality", settled, lateness)
         return due.due_quality(
             conn,
             self.name,
@@ -130,8 +136,15 @@ class Watched:
             label_now=label_now,
             now=times.now,
             flush=flush,
-            since=None if everything else self._open_since(conn, "quality", settled, lateness),
+            since=max(judged_from, open_since or 0),
         )
+
+    def _judged_from(self, conn: Connection, kind: str = "drift") -> Micros | None:
+        """The first instant that windows to be judged can start at; None while the reference is collected."""
+        collection = collecting.load(conn, self.name)
+        if collection is None:
+            return 0
+        return None if kind == "quality" and not collection.is_labelled else collection.judged_from
 
     def _open_since(self, conn: Connection, kind: str, settled: Micros | None, lateness: Micros) -> Micros | None:
         """Where the first window starts that rows in order, or late within bounds, can still change; None: anywhere."""
@@ -147,6 +160,9 @@ class Watched:
     def labels_needed_from(self, conn: Connection, times: Times) -> Micros | None:
         """The first pane whose predictions and labels a window may still need; None while nothing can go."""
         if self.model.labels is None:
+            return None
+        judged_from = self._judged_from(conn, "quality")
+        if judged_from is None:
             return None
         maturity = self.model.labels.maturity
         if not self.judges_quality:
@@ -165,4 +181,5 @@ class Watched:
             allowed_lateness=self.lateness,
             watermark=times.watermark,
             label_now=self.label_now(times),
+            since=judged_from,
         )

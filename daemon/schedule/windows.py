@@ -9,7 +9,7 @@ from daemon.config.settings import Model
 from daemon.config.windows import allowed_lateness
 from daemon.schedule.specs import StoredSpecs
 from daemon.schedule.tasks import DriftTask, QualityTask
-from daemon.store import Connection, labels, panes, references
+from daemon.store import Connection, collecting, labels, panes, references
 from daemon.store import specs as stored_specs
 from daemon.store.due import DueWindow
 from detectors.instants import Micros
@@ -102,12 +102,13 @@ def read_quality(
         return None
     spec_hash = _spec_in_force(conn, due.model, due.end)
     spec = None if spec_hash is None else specs.get(conn, spec_hash)
-    reference = None if spec is None else references.load(conn, spec.reference_hash)
+    # Labels that came after a reference from live traffic was built are in one of its own.
+    reference = None if spec is None else references.load(conn, collecting.labelled(conn, spec.reference_hash))
     if spec is None or reference is None:
         raise NoReference("the reference of the window's rows is not in the store")
     return QualityWindow(
         due=replace(due, rows=joined.labelled, expected=joined.expected, fingerprint=joined.fingerprint),
-        reference_hash=spec.reference_hash,
+        reference_hash=reference.hash,
         task=QualityTask(
             start=due.start,
             end=due.end,

@@ -168,10 +168,12 @@ def labels_needed_from(
     watermark: Micros | None,
     label_now: Micros | None,
     several: bool = False,
+    since: Micros | None = None,
 ) -> Micros | None:
     """The first pane whose predictions and labels a window may still need: what is before it can expire.
 
-    None while nothing can: the latest window that has closed, and been evaluated for the last time, decides.
+    None while nothing can: the latest window that has closed, and been evaluated for the last time, decides. Windows
+    that start before `since` are never evaluated.
     """
     if watermark is None or label_now is None:
         return None
@@ -190,6 +192,7 @@ def labels_needed_from(
         now=label_now,
         flush=True,
         several=several,
+        since=since,
     )
     first_open = closed_until + every - size
     return min([first_open, *(window.start for window in waiting)])

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, tuple_, update
 
 from daemon.store import books, dialect, names
-from daemon.store.columns import HASHES, check_lengths, numbers_and_texts, signed, taken
+from daemon.store.columns import HASHES, SHIFT, check_lengths, numbers_and_texts, signed, taken
 from daemon.store.predictions import loosest_threshold
 from daemon.store.schema import label_panes, labels, predictions, progress
 from detectors.instants import Micros
@@ -240,6 +240,19 @@ def coverage_by_pane(
     for pane, count, fingerprint in conn.execute(query):
         found[pane] = Coverage(found[pane].predictions, count, int(fingerprint))
     return found
+
+
+def of_ids(conn: Connection, model: str, id_hashes: Sequence[int]) -> dict[int, list[float | str | None]]:
+    """The labels of each of these ids, unsigned hashes, that has any; in order of their items."""
+    model_id = names.number(conn, model)
+    found: defaultdict[int, list[float | str | None]] = defaultdict(list)
+    value = func.coalesce(labels.c.label_text, labels.c.label)
+    for i in range(0, len(id_hashes) if model_id is not None else 0, 500):
+        wanted = [one - SHIFT for one in id_hashes[i : i + 500]]
+        query = select(labels.c.id_hash, value).where(labels.c.model_id == model_id, labels.c.id_hash.in_(wanted))
+        for id_hash, label in conn.execute(query.order_by(labels.c.id_hash, labels.c.item)):
+            found[id_hash + SHIFT].append(label)
+    return dict(found)
 
 
 def mark_joined(conn: Connection, model: str, start: Micros, end: Micros, *, several: bool = False) -> int:

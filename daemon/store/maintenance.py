@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from daemon.store import dialect, migration, sqlite
+from daemon.store import collecting, dialect, migration, sqlite
 from daemon.store.errors import StoreError, StoreMissing
 from daemon.store.outbox import WAITING
 from daemon.store.schema import evaluations, gaps, incidents, metadata, outbox, panes, partials, progress, receipts
@@ -73,7 +73,7 @@ def retention(conn: Connection, keep: Keep, *, now: Micros) -> dict[str, int]:
     """Delete what is older than it is kept; returns how many rows of each kind went.
 
     A model's results, profiles and samples age by its own watermark, not by the wall clock: a replay of an old year
-    keeps what it has just counted. What was told ages by `now`.
+    keeps what it has just counted. What a reference is still collected from stays. What was told ages by `now`.
     """
     gone = {"results": 0, "profiles": 0, "samples": 0}
     for model, watermark in conn.execute(select(progress.c.model, progress.c.watermark)).all():
@@ -83,7 +83,9 @@ def retention(conn: Connection, keep: Keep, *, now: Micros) -> dict[str, int]:
         gone["results"] += conn.execute(
             delete(evaluations).where(evaluations.c.model == model, evaluations.c.window_end < before)
         ).rowcount
-        before = watermark - keep.profiles
+        collected_from = collecting.needed_from(conn, model)
+        oldest = watermark if collected_from is None else collected_from
+        before = min(oldest, watermark - keep.profiles)
         old = (partials.c.model == model, partials.c.pane_start < before)
         deleted = conn.execute(delete(partials).where(*old)).rowcount
         if deleted:
@@ -94,7 +96,7 @@ def retention(conn: Connection, keep: Keep, *, now: Micros) -> dict[str, int]:
             update(partials)
             .where(
                 partials.c.model == model,
-                partials.c.pane_start < watermark - keep.samples,
+                partials.c.pane_start < min(oldest, watermark - keep.samples),
                 partials.c.sample.is_not(None),
             )
             .values(sample=None)

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, inspect, text
 
 from daemon.store.errors import StoreNewer, StoreOutdated
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every revision that this program knows, oldest first; a test holds that they are those of migrations/versions."""
 
 _SCRIPTS = "daemon.store:migrations"

@@ -229,6 +229,46 @@ reference_windows = Table(
     comment="Live windows that help to calibrate a reference.",
 )
 
+collections = Table(
+    "collections",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("spec_hash", Text, ForeignKey("specs.hash"), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("pane", BigInteger, nullable=False),
+    Column("delay", BigInteger, nullable=False),
+    Column("min_rows", BigInteger, nullable=False),
+    Column("wanted", Integer, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("decided_until", BigInteger),
+    Column("judged_from", BigInteger),
+    Column("request_hash", Text),
+    Column("is_labelled", Boolean(create_constraint=False), nullable=False),
+    sqlite_with_rowid=False,
+    comment="How far a model has come with collecting its reference from its live traffic.",
+)
+
+collected_windows = Table(
+    "collected_windows",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("window_start", BigInteger, primary_key=True),
+    Column("rows", BigInteger, nullable=False),
+    Column("skipped", Text),
+    Column("sample", LargeBinary),
+    Column("labels", LargeBinary),
+    comment="The windows of live traffic that are a reference, and those that were skipped, with the reason.",
+)
+
+labelled_references = Table(
+    "labelled_references",
+    metadata,
+    Column("reference_hash", Text, ForeignKey("references.hash"), primary_key=True),
+    Column("labelled_hash", Text, ForeignKey("references.hash"), nullable=False),
+    sqlite_with_rowid=False,
+    comment="The same reference with the labels that came later: what quality is held against.",
+)
+
 # Labels
 
 predictions = Table(

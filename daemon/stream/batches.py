@@ -36,6 +36,7 @@ class _Rows:
     versions: Sequence[Any] | None
     columns: Mapping[str, Sequence[Any]]
     mistyped: Mapping[str, NDArray[np.bool_]]
+    messages: Sequence[bytes] | None = None
 
     def take(self, index: NDArray[Any]) -> _Rows:
         """The rows that an index array picks."""
@@ -50,7 +51,17 @@ class _Rows:
             versions=None if self.versions is None else [self.versions[i] for i in places],
             columns={name: [values[i] for i in places] for name, values in self.columns.items()},
             mistyped={name: mask[index] for name, mask in self.mistyped.items()},
+            messages=None if self.messages is None else [self.messages[i] for i in places],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Stop:
+    """Where flows stop reading: the offset and the event time of the first row that lies beyond their barrier."""
+
+    offset: int
+    event_time: Micros
+    record_time: Micros
 
 
 _timestamp = attrgetter("timestamp")
@@ -76,7 +87,7 @@ class Versions:
 def count_batch(
     partition: PartitionState, records: Sequence[Any], buffer: Buffer, versions: Versions, now: Micros
 ) -> None:
-    """Put records of one partition into the buffer and move every active flow past them.
+    """Put records of one partition into the buffer and move every active flow past them, or up to its barrier.
 
     Records below a flow's own next offset are not its business any more: another flow had to read them again.
     """
@@ -86,24 +97,34 @@ def count_batch(
     else:
         offsets = np.array([record.offset for record in records], dtype=np.int64)
     record_times = np.fromiter(map(_timestamp, records), dtype=np.int64, count=len(records)) * 1_000
-    active = partition.active
-    sharing = Sharing(records, (cursor.flow for cursor in active))
+    reading = partition.reading
+    sharing = Sharing(records, (cursor.flow for cursor in reading))
     claimed = np.zeros(len(records), dtype=np.bool_)
-    for group in _groups(active):
+    # What only a flow behind the others reads again has been looked at before.
+    new_from = max((cursor.next_offset for cursor in reading), default=0)
+    stops: list[_Stop] = []
+    for group in _groups(reading):
         start = int(np.searchsorted(offsets, group[0].next_offset))
         if start == len(records):
             continue
-        _count_group(partition, group, records, start, sharing, claimed, offsets, record_times, buffer, versions, now)
-    _bury_unreadable(active, records, offsets, claimed, buffer, now)
-    if record_times[-1] >= 0:
-        partition.last_record_time = int(record_times[-1])
+        stop = _count_group(
+            partition, group, records, start, sharing, claimed, offsets, record_times, buffer, versions, now
+        )
+        if stop is not None:
+            stops.append(stop)
+    _bury_unreadable(reading, records, ~claimed & (offsets >= new_from), buffer, now)
+    # While nobody reads on, what lies beyond the last row that was looked at is not known.
+    last = int(record_times[-1]) if partition.reading or not stops else max(stop.record_time for stop in stops)
+    if last >= 0:
+        partition.last_record_time = last
     partition.step_over(int(offsets[-1]) + 1)
 
 
 def _groups(cursors: Sequence[Cursor]) -> Iterator[list[Cursor]]:
     groups: dict[Any, list[Cursor]] = {}
     for cursor in cursors:
-        groups.setdefault((cursor.flow.group, cursor.next_offset), []).append(cursor)
+        key = cursor.flow.group, cursor.flow.barrier, cursor.next_offset
+        groups.setdefault(key, []).append(cursor)
     yield from groups.values()
 
 
@@ -119,23 +140,33 @@ def _count_group(
     buffer: Buffer,
     versions: Versions,
     now: Micros,
-) -> None:
+) -> _Stop | None:
     flow = cursors[0].flow
     assert flow.decoder is not None
-    messages = len(records) - start
+    count = len(records) - start
+    own_offsets = offsets[start:]
     if flow.needles or flow.headers:
         mine = sharing.places(flow, start)
         claimed[mine] = True
         offsets, times, picked = offsets[mine], record_times[mine], [records[place] for place in mine]
     else:
         claimed[start:] = True
-        offsets, times, picked = offsets[start:], record_times[start:], list(records[start:])
+        offsets, times, picked = own_offsets, record_times[start:], list(records[start:])
     if not picked:  # as usual where many models share a topic
         for cursor in cursors:
-            buffer.books[cursor.flow.model].update(messages=messages, ignored=messages)
-        return
-    decoded = flow.decoder.decode([record.value for record in picked])
-    rows, rejected = _believable(flow, decoded, offsets, times)
+            buffer.books[cursor.flow.model].update(messages=count, ignored=count)
+        return None
+    values = [record.value for record in picked]
+    decoded = flow.decoder.decode(values)
+    collects = any(cursor.flow.closing is not None for cursor in cursors)
+    rows, rejected = _believable(flow, decoded, offsets, times, values if collects else None)
+    stop = _stop(rows, times, flow.barrier)
+    if stop is not None:
+        at = int(np.searchsorted(rows.offsets, stop.offset))
+        rejected = [rejection for rejection in rejected if rejection.index < rows.place[at]]
+        rows = rows.take(np.arange(at))
+        count = int(np.searchsorted(own_offsets, stop.offset))
+        partition.max_event_time = max(partition.max_event_time or event_time.NEVER, stop.event_time)
     for rejection in rejected:
         for cursor in cursors:
             _bury(buffer, cursor.flow.model, picked[rejection.index], rejection, now)
@@ -143,29 +174,68 @@ def _count_group(
         partition.max_event_time = max(partition.max_event_time or event_time.NEVER, int(rows.times.max()))
     for cursor in cursors:
         books = buffer.books[cursor.flow.model]
-        books["messages"] += messages
+        books["messages"] += count
         books["decoded"] += len(rows.ids)
         books["dead_lettered"] += len(rejected)
-        books["ignored"] += messages - len(rows.ids) - len(rejected)
-        if not len(rows.ids):
-            continue
-        if cursor.gap_is_open and cursor.gap_ends is None:
-            cursor.gap_ends = int(rows.times[0])
-        if cursor.flow.role == "labels":
-            _add_labels(cursor, rows, partition.at.partition, buffer)
-        else:
-            buffer.notice(cursor.flow.model, decoded.new_fields)
-            _add_predictions(cursor, rows, partition, buffer, versions)
-        highest = int(rows.times.max())
-        cursor.max_event_time = highest if cursor.max_event_time is None else max(cursor.max_event_time, highest)
-        last = int(times[rows.place[-1]])
-        cursor.last_record_time = last if last >= 0 else cursor.last_record_time
+        books["ignored"] += count - len(rows.ids) - len(rejected)
+        if len(rows.ids):
+            _count_rows(partition, cursor, rows, decoded, int(times[rows.place[-1]]), buffer, versions)
+        if stop is not None:
+            _hold(cursor, stop)
+    return stop
+
+
+def _stop(rows: _Rows, record_times: NDArray[np.int64], barrier: Micros | None) -> _Stop | None:
+    """The first row that is no earlier than the barrier."""
+    if barrier is None:
+        return None
+    beyond = np.flatnonzero(rows.times >= barrier)
+    if not len(beyond):
+        return None
+    first = beyond[0]
+    return _Stop(int(rows.offsets[first]), int(rows.times[first]), int(record_times[rows.place[first]]))
+
+
+def _hold(cursor: Cursor, stop: _Stop) -> None:
+    """The flow goes no further for now; the time of the row that it stands at counts for the watermark."""
+    cursor.next_offset, cursor.held_at = stop.offset, stop.event_time
+    cursor.max_event_time = max(stop.event_time, cursor.max_event_time or stop.event_time)
+    if stop.record_time >= 0:
+        cursor.last_record_time = stop.record_time
+
+
+def _count_rows(
+    partition: PartitionState,
+    cursor: Cursor,
+    rows: _Rows,
+    decoded: Decoded,
+    last_record_time: Micros,
+    buffer: Buffer,
+    versions: Versions,
+) -> None:
+    """Put a batch's rows, of which there is at least one, into the buffer for one flow."""
+    if cursor.gap_is_open and cursor.gap_ends is None:
+        cursor.gap_ends = int(rows.times[0])
+    if cursor.flow.role == "labels":
+        _add_labels(cursor, rows, partition.at.partition, buffer)
+    else:
+        buffer.notice(cursor.flow.model, decoded.new_fields)
+        _add_predictions(cursor, rows, partition, buffer, versions)
+    highest = int(rows.times.max())
+    cursor.max_event_time = highest if cursor.max_event_time is None else max(cursor.max_event_time, highest)
+    cursor.last_record_time = last_record_time if last_record_time >= 0 else cursor.last_record_time
 
 
 def _believable(
-    flow: Flow, decoded: Decoded, offsets: NDArray[np.int64], record_times: NDArray[np.int64]
+    flow: Flow,
+    decoded: Decoded,
+    offsets: NDArray[np.int64],
+    record_times: NDArray[np.int64],
+    values: Sequence[bytes] | None,
 ) -> tuple[_Rows, list[Rejection]]:
-    """The rows whose event time can be believed, and every message that is rejected, in order."""
+    """The rows whose event time can be believed, with their whole messages where `values` are given, and every message
+    that is rejected, in order.
+    """
     rejected = list(decoded.rejected)
     at = record_times[decoded.index]
     if decoded.times is None:
@@ -184,6 +254,7 @@ def _believable(
         versions=decoded.versions,
         columns=decoded.columns,
         mistyped=decoded.mistyped,
+        messages=None if values is None else [values[i] for i in decoded.index.tolist()],
     )
     wrong = event_time.implausible(times, at)
     for i in np.flatnonzero(wrong).tolist():
@@ -230,20 +301,13 @@ def _unbelievable(time: Micros, record_time: Micros, value: Any) -> tuple[str, s
 
 
 def _bury_unreadable(
-    cursors: Sequence[Cursor],
-    records: Sequence[Any],
-    offsets: NDArray[np.int64],
-    claimed: NDArray[np.bool_],
-    buffer: Buffer,
-    now: Micros,
+    cursors: Sequence[Cursor], records: Sequence[Any], unclaimed: NDArray[np.bool_], buffer: Buffer, now: Micros
 ) -> None:
     """Bury the messages of a shared topic that cannot be read at all: no model finds its name in them."""
     decoder = next((cursor.flow.decoder for cursor in cursors if cursor.flow.address is not None), None)
-    if decoder is None or claimed.all():
+    if decoder is None:
         return
-    # What only a flow behind the others reads again has been looked at before.
-    new = offsets >= max(cursor.next_offset for cursor in cursors)
-    places = np.flatnonzero(new & ~claimed).tolist()
+    places = np.flatnonzero(unclaimed).tolist()
     unreadable = [records[place] for place in places if not is_readable(records[place].value)]
     for rejection in decoder.decode([record.value for record in unreadable]).rejected if unreadable else ():
         _bury(buffer, None, unreadable[rejection.index], rejection, now)
@@ -293,8 +357,7 @@ def _add_predictions(
     cursor: Cursor, rows: _Rows, partition: PartitionState, buffer: Buffer, versions: Versions
 ) -> None:
     flow = cursor.flow
-    assert flow.lateness is not None
-    late = flow.lateness.late(rows.times, cursor.max_event_time)
+    late = flow.late(rows.times, cursor.max_event_time)
     dropped = int(np.count_nonzero(late))
     books = buffer.books[flow.model]
     books["predictions"] += len(late)
@@ -306,7 +369,14 @@ def _add_predictions(
         rows = rows.take(np.flatnonzero(~late))
     for version, own in _by_version(flow.model, rows, versions):
         for spec, part in _by_spec(flow.specs_for(version), own):
-            table = buffer.table(flow.model, partition.at.topic, spec.spec, keeps_predictions=flow.keeps_predictions)
+            assert flow.decoder is not None
+            table = buffer.table(
+                flow.model,
+                partition.at.topic,
+                spec.spec,
+                keeps_predictions=flow.keeps_predictions,
+                message=flow.decoder.message,
+            )
             cut = table.add(
                 identity=part.identity,
                 ids=part.ids,
@@ -317,6 +387,7 @@ def _add_predictions(
                 columns=part.columns,
                 mistyped=part.mistyped,
                 items=part.items,
+                messages=part.messages,
             )
             if cut:
                 books["predictions_cut"] += cut

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,9 @@ from detectors.rows import Encoder, Rows, hash_ids
 MAX_VERSIONS = 20
 """A model's further versions are counted together, as OTHER_VERSION."""
 OTHER_VERSION = "(other)"
+
+ReadMessage = Callable[[bytes], Mapping[str, Any]]
+"""Everything that one message holds."""
 
 _FIRST_CAPACITY = 256
 _ID_BYTES = 90
@@ -45,7 +48,10 @@ class TableKey:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The rows of one (version, pane) in a table, with what the join needs where the model has labels."""
+    """The rows of one (version, pane) in a table, with what the join needs where the model has labels.
+
+    `messages` are the rows' whole messages while it is not known what will be wanted of them.
+    """
 
     version: str
     pane: Micros
@@ -53,14 +59,16 @@ class Group:
     identity: NDArray[np.uint64]
     items: NDArray[np.int64] | None
     predictions: Sequence[Any] | None
+    messages: Sequence[bytes] | None = None
 
 
 class Table:
-    """The buffered rows of one table key."""
+    """The buffered rows of one table key; `message` reads a whole message where one is kept."""
 
-    def __init__(self, spec: Spec, topic: str, *, keeps_predictions: bool) -> None:
+    def __init__(self, spec: Spec, topic: str, *, keeps_predictions: bool, message: ReadMessage | None = None) -> None:
         self.spec = spec
         self.topic = topic
+        self.message = message
         self.keeps_predictions = keeps_predictions
         self.encoder = Encoder(spec.layout)
         self.rows = 0
@@ -82,6 +90,8 @@ class Table:
         self._keeps_items = keeps_predictions and spec.fields.item is not None
         if self._raw_prediction:
             kinds["raw_prediction"] = np.object_
+        if spec.collects:
+            kinds["message"] = np.object_
         if self._keeps_items:
             kinds["item"] = np.int64
         self._values = {
@@ -110,6 +120,7 @@ class Table:
         columns: Mapping[str, Sequence[Any]],
         mistyped: Mapping[str, NDArray[np.bool_]],
         items: NDArray[np.int64] | None,
+        messages: Sequence[bytes] | None = None,
     ) -> int:
         """Put rows of one partition and version at the end; `columns` holds the values as they were decoded.
 
@@ -148,6 +159,9 @@ class Table:
             own["raw_prediction"][start:stop] = texts
         if self._keeps_items and items is not None:
             own["item"][start:stop] = items
+        if messages is not None and "message" in own:
+            own["message"][start:stop] = messages
+            self._text_bytes += sum(map(len, messages))
         for name, mask in mistyped.items():
             if name in self._values:
                 whole = self._mistyped.get(name)
@@ -196,13 +210,16 @@ class Table:
         predictions: Sequence[Any] | None = own["raw_prediction"][index] if self._raw_prediction else None
         # The join tells items apart by themselves, so its hash is that of the id alone.
         identity = rows.identity if items is None else hash_ids(rows.ids.tolist())
-        return Group(version, pane, rows, identity, items, predictions)
+        messages: Sequence[bytes] | None = own["message"][index] if self.spec.collects else None
+        return Group(version, pane, rows, identity, items, predictions, messages)
 
     def empty(self) -> None:
         """Forget the rows and keep the memory for the next ones."""
         self._own["ids"][: self.rows] = None
         if self._raw_prediction:
             self._own["raw_prediction"][: self.rows] = None
+        if self.spec.collects:
+            self._own["message"][: self.rows] = None
         self._mistyped.clear()
         self._versions.clear()
         self._text_bytes = 0
@@ -247,12 +264,14 @@ class Buffer:
         """Whether there is nothing to write but positions."""
         return not (self._label_rows or self.dead_letters or self.books or any(t.rows for t in self.tables.values()))
 
-    def table(self, model: str, topic: str, spec: Spec, *, keeps_predictions: bool) -> Table:
+    def table(
+        self, model: str, topic: str, spec: Spec, *, keeps_predictions: bool, message: ReadMessage | None = None
+    ) -> Table:
         """The table that rows of a model go to."""
         key = TableKey(model, topic, spec.hash)
         table = self.tables.get(key)
         if table is None:
-            table = self.tables[key] = Table(spec, topic, keeps_predictions=keeps_predictions)
+            table = self.tables[key] = Table(spec, topic, keeps_predictions=keeps_predictions, message=message)
         return table
 
     def add_labels(

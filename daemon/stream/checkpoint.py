@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,20 +11,30 @@ from numpy.typing import NDArray
 
 from daemon import crashpoints
 from daemon.store import books, dead_letters, gaps, labels, panes, positions, predictions, specs, status
+from daemon.store.collecting import decide
 from daemon.store.gaps import Gap
 from daemon.store.positions import Position
 from daemon.store.specs import Activation
 from daemon.store.store import Store
 from daemon.stream.buffer import Buffer, Group, Table, TableKey
+from daemon.stream.collection import Reading
 from daemon.stream.errors import SpecsChanged
 from daemon.stream.partitions import Cursor, PartitionState
 from daemon.stream.segments import segment_texts
+from detectors.collected import CollectedRows
 from detectors.instants import Micros
 from detectors.profile import Profile
-from detectors.rows import as_float
+from detectors.rows import Rows, as_float
 from detectors.sample import Sample
 
 _NOTED_FIELDS = 20
+
+Watermark = Callable[[Any, str], Micros | None]
+"""The effective watermark of a model, asked within the checkpoint's transaction."""
+
+
+def no_watermark(_: Any, __: str) -> None:
+    """Nothing is known of any model's watermark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +88,31 @@ def prepare(store: Store, buffer: Buffer) -> Prepared:
 
 def _partial(key: TableKey, table: Table, group: Group, below: int | None) -> _Partial:
     layout, rows = table.spec.layout, group.rows
-    profile = Profile.of(layout, rows, table.encoder)
-    sample = Sample.of(layout, rows, table.encoder, below=below)
+    sample: Sample | CollectedRows
+    if group.messages is None:
+        profile = Profile.of(layout, rows, table.encoder).to_bytes()
+        sample = Sample.of(layout, rows, table.encoder, below=below)
+    else:
+        profile = b""
+        sample = _collected(table, rows, group.messages, below)
     return _Partial(
         model=key.model,
         version=group.version,
         pane=group.pane,
         spec_hash=key.spec_hash,
         rows=len(rows),
-        profile=profile.to_bytes(),
+        profile=profile,
         sample=sample.to_bytes(),
         kth_hash=sample.kth_hash,
         min_event_time=int(rows.event_time.min()),
         max_event_time=int(rows.event_time.max()),
     )
+
+
+def _collected(table: Table, rows: Rows, messages: Sequence[bytes], below: int | None) -> CollectedRows:
+    reading, message = Reading(table.spec.fields), table.message
+    assert message is not None
+    return CollectedRows.of(rows, lambda place: reading(message(messages[place])), below=below)
 
 
 def _predictions(key: TableKey, table: Table, group: Group) -> _Predictions:
@@ -132,8 +153,13 @@ def write(
     activations: Sequence[Activation],
     attested: frozenset[Any],
     now: Micros,
+    watermark: Watermark = no_watermark,
+    collecting: Collection[str] = (),
 ) -> int:
     """Write everything in one transaction and return the checkpoint's number; the caller then empties the buffer.
+
+    `watermark` is asked for the effective watermarks of the models in `collecting`, whose reference is not complete:
+    they decide which windows are part of it.
 
     Raises:
         FenceLost: a position was moved by someone else. Nothing was written.
@@ -188,10 +214,12 @@ def write(
             if partition.at in attested:
                 partition.attested_at, partition.attested_checkpoint = now, number
         positions.save_partitions(conn, [partition.record() for partition in partitions])
+        for model in collecting:
+            decide(conn, model, watermark(conn, model))
     crashpoints.reach("checkpoint.after_transaction")
     for partition in partitions:
         for cursor in partition.cursors.values():
-            cursor.stored = cursor.next_offset
+            cursor.now_stored()
             if cursor.gap_ends is not None:
                 cursor.gap_is_open, cursor.gap_ends = False, None
     return number
@@ -202,7 +230,7 @@ def _moves(partitions: Sequence[PartitionState]) -> list[tuple[Position, int | N
         (partition.position(cursor), cursor.stored)
         for partition in partitions
         for cursor in partition.cursors.values()
-        if cursor.stored != cursor.next_offset
+        if not cursor.is_stored
     ]
 
 

@@ -7,8 +7,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from daemon.config.settings import Model
 from daemon.config.windows import allowed_lateness, micros
+from daemon.store.collecting import Barrier
+from daemon.stream.collection import Closing
 from daemon.stream.event_time import Lateness
 from daemon.stream.formats import Decoder, formats
 from daemon.stream.mapping import Path, Plan, field_conditions, header_conditions, label_plan, prediction_plan
@@ -30,7 +35,11 @@ class ActiveSpec:
 
 @dataclass(slots=True, eq=False)
 class Flow:
-    """One model's predictions or labels. `decoder` is None while the model waits for its spec."""
+    """One model's predictions or labels. `decoder` is None while the model waits for its spec.
+
+    While the model's reference is collected, reading stops in each partition at the first row that is no earlier than
+    `barrier`, and `closing` says which rows come too late to be part of it.
+    """
 
     model: str
     role: Role
@@ -47,6 +56,8 @@ class Flow:
     needles: tuple[bytes, ...] = ()
     address: tuple[Path, str] | None = None
     lateness: Lateness | None = None
+    closing: Closing | None = None
+    barrier: Micros | None = None
     by_version: dict[str | None, list[ActiveSpec]] = field(default_factory=dict)
 
     @property
@@ -72,6 +83,25 @@ class Flow:
     def specs_for(self, version: str) -> list[ActiveSpec]:
         """The specs of one version, oldest first: its own, else the model's."""
         return self.by_version.get(version) or self.by_version.get(None) or [*self.specs]
+
+    def late(self, event_time: NDArray[np.int64], highest: Micros | None) -> NDArray[np.bool_]:
+        """Which rows are too late, given the highest event time read in their partition before the first of them."""
+        assert self.lateness is not None
+        late = self.lateness.late(event_time, highest)
+        return late if self.closing is None else late | self.closing.late(event_time, highest)
+
+    def stop_at(self, barrier: Barrier | None) -> None:
+        """Read as far as a reference that is collected can have reached; None: as far as there is something.
+
+        Labels may come as long after their predictions as they are waited for.
+        """
+        labels = self.settings.labels
+        if barrier is None or self.role == "predictions":
+            self.barrier = None if barrier is None else barrier.predictions
+        elif barrier.labels is not None and labels is not None:
+            self.barrier = barrier.labels + micros(labels.maturity.at_most)
+        else:
+            self.barrier = None
 
     def is_mine(self, record: Any) -> bool:
         """Whether a record can be this model's, before it is decoded: cheap, and wrong only by letting others pass."""
@@ -145,6 +175,9 @@ class Decoders:
             fields = specs[-1].spec.fields
             flow.unit = fields.timestamp_unit
             flow.plan = prediction_plan(flow.settings, fields, [active.spec.layout for active in specs])
+        collected = [active for active in specs if active.spec.collects]
+        judged_from = min((active.from_pane for active in specs if not active.spec.collects), default=None)
+        flow.closing = Closing.of(flow.settings, judged_from) if collected else None
         window = flow.settings.window
         flow.lateness = Lateness(
             pane=specs[-1].spec.pane,

@@ -19,7 +19,7 @@ from kafka.structs import TopicPartition
 from daemon import crashpoints
 from daemon.config.settings import Settings
 from daemon.config.windows import micros
-from daemon.store import panes, positions, specs, status
+from daemon.store import Connection, collecting, panes, positions, specs, status, watermarks
 from daemon.store.dead_letters import DeadLetter
 from daemon.store.errors import FenceLost, StoreUnavailable
 from daemon.store.specs import Activation
@@ -104,7 +104,7 @@ class Intake:
         self._is_loaded = False
         self._is_paused = False
         self._is_due = False
-        self._run_ends_known = False
+        self._run_ends: dict[TopicPartition, int] | None = None
         now = time.monotonic()
         self._last_checkpoint = self._last_topics = self._last_specs = now - 1e9
         self._not_before = self._commit_not_before = now - 1e9
@@ -170,7 +170,9 @@ class Intake:
         if self._consumer is None:
             self._connect()
         now = time.monotonic()
-        if now - self._last_specs >= self._pace.specs and any(not flow.active for flow in self._flows):
+        if now - self._last_specs >= self._pace.specs and any(
+            not flow.active or flow.barrier is not None for flow in self._flows
+        ):
             self._refresh_specs()
             if not self._is_loaded:
                 return
@@ -219,6 +221,7 @@ class Intake:
         """Let every model count by the specs that the store says are in force."""
         self._last_specs = time.monotonic()
         with self._store.read() as conn:
+            self._set_barriers(conn)
             activations = specs.active(conn)
             if activations == self._activations:
                 return
@@ -247,6 +250,17 @@ class Intake:
                 self._decoders.put_in_force(flow, ())
                 with self._store.write() as conn:
                     status.set_model_state(conn, flow.model, "waiting", str(error), self._clock())
+
+    def _set_barriers(self, conn: Connection) -> None:
+        """Let the flows of models whose reference is collected read as far as it can have reached."""
+        barriers = collecting.barriers(conn)
+        for flow in self._flows:
+            flow.stop_at(barriers.get(flow.model))
+        for partition in self._partitions.values():
+            for cursor in partition.cursors.values():
+                barrier = cursor.flow.barrier
+                if cursor.held_at is not None and (barrier is None or cursor.held_at < barrier):
+                    cursor.held_at = None
 
     def _forget(self, why: str) -> None:
         """Drop everything that is not in the store, and read again from where the store stands."""
@@ -286,7 +300,7 @@ class Intake:
     def _refresh_topics(self) -> None:
         """Look which topics and partitions there are, and take the new ones."""
         self._last_topics = time.monotonic()
-        if self._until_end and self._run_ends_known:
+        if self._run_ends is not None and not self._has_forgotten():
             return
         try:
             cluster = self._kafka.describe(self._topics)
@@ -336,13 +350,18 @@ class Intake:
         log.error("%s", sentence)
         self._trouble(f"stream.partition.{state.at.topic}.{state.at.partition}", sentence)
 
+    def _has_forgotten(self) -> bool:
+        """Whether the partitions that the run began with have to be taken again."""
+        return bool(self._run_ends) and not self._partitions
+
     def _set_run_ends(self) -> None:
-        ends = self._kafka.ends(list(self._partitions))
+        # Whoever reads again after a doubt stops where the run was to stop; what has come since is not of this run.
+        if self._run_ends is None:
+            self._run_ends = self._kafka.ends(list(self._partitions))
         for at, state in self._partitions.items():
-            state.run_end = ends[at]
+            state.run_end = self._run_ends.get(at, state.read)
         with self._store.write() as conn:
             positions.save_partitions(conn, [state.record() for state in self._partitions.values()])
-        self._run_ends_known = True
 
     # Reading
 
@@ -380,8 +399,11 @@ class Intake:
             if state.run_end is not None and records[-1].offset >= state.run_end:
                 records = [record for record in records if record.offset < state.run_end]
             if records and records[-1].offset >= state.read:
+                held = len(state.active) - len(state.reading)
                 count_batch(state, records, self._buffer, self._versions, now)
                 self._watch_windows(state)
+                # A flow that is held waits for what this checkpoint decides.
+                self._is_due |= len(state.active) - len(state.reading) > held
         if not found:
             self._step_over_gaps()
         elif not self._until_end and sum(map(len, found.values())) < self._pace.poll_records:
@@ -463,7 +485,7 @@ class Intake:
         """Give up one offset of a batch that cannot be read; the next poll fails again until the batch is behind."""
         state = self._partitions[at]
         offset = max(state.read, self._kafka.passed(at) or 0)
-        models = {cursor.flow.model for cursor in state.active if cursor.next_offset <= offset}
+        models = {cursor.flow.model for cursor in state.reading if cursor.next_offset <= offset}
         self._buffer.add_dead_letter(
             DeadLetter(
                 model=next(iter(models)) if len(models) == 1 else None,
@@ -532,6 +554,8 @@ class Intake:
                 activations=_of(self._activations, {flow.model for flow in self._flows if flow.active}),
                 attested=frozenset(ends),
                 now=now,
+                watermark=self._watermark,
+                collecting=self._collecting(),
             )
         except FenceLost as error:
             self._forget(str(error))
@@ -549,9 +573,26 @@ class Intake:
             self._is_paused = False
             self._kafka.resume(self._assigned)
             log.info("The store can be used again; intake goes on.")
+        if self._collecting():
+            with self._store.read() as conn:
+                self._set_barriers(conn)
         self._wake()
         self._commit(partitions)
         return True
+
+    def _collecting(self) -> list[str]:
+        """The models whose reference is not complete."""
+        return [flow.model for flow in self._flows if flow.role == "predictions" and flow.barrier is not None]
+
+    def _watermark(self, conn: Connection, model: str) -> Micros | None:
+        settings = self._settings.models[model]
+        return watermarks.effective_watermark(
+            conn,
+            model,
+            topics=settings.predictions.topic,
+            clock=self._settings.clock,
+            watermark_delay=micros(settings.window.watermark_delay),
+        )
 
     def _verify(self) -> bool:
         """Whether the topics are still those that the buffered rows came from; only then may they be written."""
@@ -610,12 +651,26 @@ class Intake:
 
     def _is_at_end(self) -> bool:
         """Whether every flow that will ever count has read to the ends that were known at the start."""
-        if not self._run_ends_known:
+        if self._run_ends is None or self._has_forgotten():
             return False
         given_up = self._unreadable | set(self._abandoned())
         if any(not flow.active and flow.model not in given_up for flow in self._flows):
             return False
+        if self._held() - given_up:
+            return False
         return all(state.at_run_end or state.stopped for state in self._partitions.values() if state.active)
+
+    def _held(self) -> set[str]:
+        """The models that will still read on in this run, once something is decided or stored.
+
+        Labels that lie beyond what a reference can have reached wait for ever when no more predictions come.
+        """
+        held = {role: set[str]() for role in ("predictions", "labels")}
+        for state in self._partitions.values():
+            for cursor in state.cursors.values():
+                if cursor.held_at is not None:
+                    held[cursor.flow.role].add(cursor.flow.model)
+        return held["predictions"] | (held["labels"] - set(self._collecting()))
 
 
 def _of(activations: Sequence[Activation], models: Collection[str]) -> list[Activation]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -115,7 +115,7 @@ def header_conditions(where: Mapping[str, str]) -> tuple[tuple[str, bytes], ...]
     )
 
 
-def prediction_plan(model: Model, fields: Fields, layouts: Iterable[Layout]) -> Plan:
+def prediction_plan(model: Model, fields: Fields, layouts: Sequence[Layout]) -> Plan:
     """What to fetch from prediction messages: the columns of every layout in force, and the prediction itself.
 
     Raises:
@@ -144,7 +144,8 @@ def prediction_plan(model: Model, fields: Fields, layouts: Iterable[Layout]) -> 
             columns[name] = Fetch(name, split(field), Kind.NUMBER if name == "score" else Kind.SCALAR)
     if fields.scores is not None:
         columns["scores"] = Fetch("scores", split(fields.scores), Kind.SHARES)
-    wildcard = _wildcard(fields)
+    # Without a layout every feature is new, and none of them is news.
+    wildcard = _wildcard(fields) if any(layout.columns for layout in layouts) else None
     plan = Plan(
         id=Fetch("id", split(fields.id), Kind.ID),
         time=_time(fields.timestamp, fields.timestamp_unit),
@@ -204,7 +205,7 @@ def column_path(fields: Fields, column: str) -> Path:
     # A feature that shares its name with the prediction or the score is told apart by this prefix.
     plain = column.removeprefix("features.") if column in ("features.prediction", "features.score") else column
     for pattern in fields.features:
-        if not _is_open(pattern) and plain in (pattern, pattern.rpartition(".")[2]):
+        if not is_open(pattern) and plain in (pattern, pattern.rpartition(".")[2]):
             return split(pattern)
     under = _wildcard(fields)
     if under is None:
@@ -212,12 +213,13 @@ def column_path(fields: Fields, column: str) -> Path:
     return (*under, *split(plain))
 
 
-def _is_open(pattern: str) -> bool:
+def is_open(pattern: str) -> bool:
+    """Whether a pattern of features stands for whatever keys there are."""
     return pattern == "*" or pattern.endswith(".*")
 
 
 def _wildcard(fields: Fields) -> Path | None:
-    patterns = [pattern for pattern in fields.features if _is_open(pattern)]
+    patterns = [pattern for pattern in fields.features if is_open(pattern)]
     if len(patterns) > 1:
         raise MappingError(
             f"predictions.fields.features has several open patterns ({', '.join(patterns)}); one at most can be open."

@@ -13,7 +13,11 @@ from detectors.instants import Micros
 
 @dataclass(slots=True, eq=False)
 class Cursor:
-    """One flow's place in one partition. `stored` is the next offset that the store has, None before the first."""
+    """One flow's place in one partition. `stored` is the next offset that the store has, None before the first.
+
+    `stored_event_time` is the highest event time that it has. `held_at` is the event time of the next row while that
+    lies beyond what the model's reference is collected from; its time counts already.
+    """
 
     flow: Flow
     next_offset: int
@@ -22,6 +26,17 @@ class Cursor:
     last_record_time: Micros | None = None
     gap_is_open: bool = False
     gap_ends: Micros | None = None
+    stored_event_time: Micros | None = None
+    held_at: Micros | None = None
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the store has what this cursor has."""
+        return (self.stored, self.stored_event_time) == (self.next_offset, self.max_event_time)
+
+    def now_stored(self) -> None:
+        """The store has what this cursor has."""
+        self.stored, self.stored_event_time = self.next_offset, self.max_event_time
 
     @property
     def data_watermark(self) -> Micros | None:
@@ -59,23 +74,28 @@ class PartitionState:
         return [cursor for cursor in self.cursors.values() if cursor.flow.active]
 
     @property
+    def reading(self) -> list[Cursor]:
+        """The active cursors that may go on: none that is held."""
+        return [cursor for cursor in self.active if cursor.held_at is None]
+
+    @property
     def at_run_end(self) -> bool:
-        """Whether the run has nothing more to read here, for the flows that can count."""
-        return self.run_end is not None and all(cursor.next_offset >= self.run_end for cursor in self.active)
+        """Whether the run has nothing more to read here, for the flows that may go on."""
+        return self.run_end is not None and all(cursor.next_offset >= self.run_end for cursor in self.reading)
 
     @property
     def is_read(self) -> bool:
         """Whether the consumer should read it now."""
-        return self.stopped is None and bool(self.active) and not self.at_run_end
+        return self.stopped is None and bool(self.reading) and not self.at_run_end
 
     def lowest(self) -> int:
         """The offset that some flow has yet to read."""
-        return min(cursor.next_offset for cursor in self.active)
+        return min(cursor.next_offset for cursor in self.reading)
 
     def step_over(self, offset: int) -> None:
         """Everything before `offset` has been read, or is no record."""
         self.read = max(self.read, offset)
-        for cursor in self.active:
+        for cursor in self.reading:
             cursor.next_offset = max(cursor.next_offset, offset)
 
     def position(self, cursor: Cursor) -> Position:

@@ -64,9 +64,10 @@ def place(store: Store, kafka: Consumer, flows: Sequence[Flow], fresh: Sequence[
         for state in fresh:
             cursor = Cursor(flow, starts[state.at])
             if (position := own.get((*flow.key, state.at.partition))) is not None:
-                cursor.next_offset = cursor.stored = position.next_offset
+                cursor.next_offset = position.next_offset
                 cursor.max_event_time = position.max_event_time
                 cursor.last_record_time = position.last_record_time
+                cursor.now_stored()
                 cursor.gap_is_open = (*flow.key, state.at.partition) in open_gaps
             state.cursors[flow.key] = cursor
             recorded += fit(state, cursor, begins[state.at], ends[state.at], now)
@@ -95,7 +96,7 @@ def _starts(
 def fit(state: PartitionState, cursor: Cursor, begin: int, end: int, now: Micros) -> list[Gap]:
     """Hold a cursor against the log: before its beginning there is a gap, beyond its end there is no way on."""
     if cursor.next_offset < begin:
-        start, cursor.next_offset = cursor.next_offset, begin
+        start, cursor.next_offset, cursor.held_at = cursor.next_offset, begin, None
         cursor.gap_is_open, cursor.gap_ends = True, None
         log.warning("%s[%d]: offsets %d to %d are gone.", state.at.topic, state.at.partition, start, begin)
         return [checkpoint.gap(state, cursor, start, begin, RETENTION, now)]
@@ -151,7 +152,7 @@ def write(
         (state.position(cursor), cursor.stored)
         for state in fresh
         for cursor in state.cursors.values()
-        if cursor.stored != cursor.next_offset
+        if not cursor.is_stored
     ]
     with store.write() as conn:
         for cluster_id in sorted(gone):
@@ -162,7 +163,7 @@ def write(
             gaps.record_gap(conn, gap)
     for state in fresh:
         for cursor in state.cursors.values():
-            cursor.stored = cursor.next_offset
+            cursor.now_stored()
 
 
 def _identity(one: Any) -> tuple[str, str, str]:

@@ -73,6 +73,11 @@ class Spec:
     reference_hash: str
     pane: Micros
 
+    @property
+    def collects(self) -> bool:
+        """Whether there is no reference yet, so that rows are only counted, and the lowest kept for one."""
+        return not self.layout.columns
+
     @cached_property
     def hash(self) -> str:
         """SHA-256 of everything that decides what a row becomes, as hexadecimal digits."""

@@ -14,6 +14,7 @@ from tests.conftest import Broker
 from tests.faults import workload
 from tests.faults.model import HOUR
 from tests.faults.scenario import Scenario, scenario
+from tests.faults.test_collecting import POINTS as COLLECTING
 from tests.faults.workload import BURST
 from tests.support.daemon import wait_until
 
@@ -49,7 +50,8 @@ def test_every_crash_point_of_the_daemon_is_killed_at() -> None:
         for path in (CHECKOUT / "daemon").rglob("*.py")
         for match in re.finditer(r'\breach\("([a-z_.]+)"\)', path.read_text())
     }
-    killed = {point.partition(":")[0] for point in (*CHECKPOINT, *OUTBOX, *COMPACTION, *TO_THE_END, WORKER)}
+    points = (*CHECKPOINT, *OUTBOX, *COMPACTION, *TO_THE_END, *COLLECTING, WORKER)
+    killed = {point.partition(":")[0] for point in points}
     assert named == killed
     assert KILLS_IN_ALL >= 30
 

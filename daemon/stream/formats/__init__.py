@@ -50,6 +50,10 @@ class Decoder(Protocol):
         """The batch in columns. None and empty values are tombstones: nobody's message, so ignored."""
         ...
 
+    def message(self, value: bytes) -> Mapping[str, Any]:
+        """Everything that one message holds which `decode` has taken."""
+        ...
+
 
 MakeDecoder = Callable[[Plan], Decoder]
 

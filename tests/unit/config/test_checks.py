@@ -35,6 +35,28 @@ MODELS: list[tuple[str, str]] = [
         ),
     ),
     (
+        START.replace("{uri: r.csv}", "{uri: r.csv, window: first 3d}"),
+        (
+            "7:37: models.m.reference.window: the reference is either a file or taken from live traffic "
+            "(leave out `uri` or `window`)"
+        ),
+    ),
+    (
+        START.replace("{uri: r.csv}", "{fields: {label: l}}"),
+        "7:17: models.m.reference.fields: names the columns of a file, and there is none (reference: {uri: ...})",
+    ),
+    (
+        START.replace("{uri: r.csv}", "{window: first 3d}") + "    window: {size: 30m, every: 30m}\n",
+        "7:25: models.m.reference.window: is 144 windows of 30m; 100 are the limit",
+    ),
+    (
+        START.replace("{uri: r.csv}", "{window: previous 28d}"),
+        (
+            "7:25: models.m.reference.window: a reference that moves on with the traffic "
+            "is not available in this version (0.1.0)"
+        ),
+    ),
+    (
         START + "    labels: {topic: l}\n",
         (
             "9:5: models.m.labels: judging labels without a task is not available in this version (0.1.0) "

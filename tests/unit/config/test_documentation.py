@@ -64,10 +64,11 @@ def test_the_minimal_example_is_as_short_as_it_says_and_stands_in_the_page() -> 
     text = (ROOT / "configs" / "minimal.yaml").read_text(encoding="utf-8")
     body = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
     assert body in PAGE.read_text(encoding="utf-8")
-    assert body.count("\n") == 10
+    assert body.count("\n") == 9
     loaded = load_leniently(ROOT / "configs" / "minimal.yaml", environ={"SLACK_BOT_TOKEN": "xoxb-test"})
     model = loaded.settings.models["flight-delay"]
-    assert model.reference.uri == str(ROOT / "configs" / "reference.parquet")
+    assert model.reference.is_live
+    assert str(model.reference.window) == "first 14 windows"
 
 
 def test_the_complete_example_has_every_key() -> None:

@@ -99,7 +99,6 @@ EVERYTHING = [
     "12:12: false_alarms.at_most: must be `N per day`, `N per week` or `N per month`, not 'often'",
     "13:1: heartbeat: a heartbeat to another service is not available in this version",
     "15:18: defaults.window.size: must be a multiple of `every`, 5h, not 1d",
-    "17:3: models.a.reference: a reference from live traffic is not available in this version",
     "18:26: warning: models.a.predictions.topic: reads the whole topic t, which b reads too",
     "20:24: models.a.alerts.quality.mae: a limit of quality needs a task",
     "22:26: warning: models.b.predictions.topic: reads the whole topic t, which a reads too",
@@ -141,10 +140,9 @@ models:
     assert [line.partition(" (")[0] for line in told(problems_of(text))] == EVERYTHING
 
 
-def test_all_the_mistakes_of_a_model_without_its_reference_are_found(problems_of: Problems) -> None:
+def test_a_model_without_a_reference_takes_its_first_windows(problems_of: Problems) -> None:
     text = "models:\n  m: {predictions: {topic: t}, channel: c, window: {size: 7h, every: 2h}}\n"
     assert [line.partition(" (")[0] for line in told(problems_of(BEGINNING + text))] == [
-        "5:3: models.m.reference: a reference from live traffic is not available in this version",
         "5:59: models.m.window.size: must be a multiple of `every`, 2h, not 7h",
     ]
 

@@ -8,7 +8,7 @@ is rejected with the exact reason. What becomes of a message depends on that mes
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -65,6 +65,10 @@ class JsonDecoder:
                 self._mend(todo[stop], places[stop], batch)
             start = stop + 1
         return self._columns(batch)
+
+    def message(self, value: bytes) -> Mapping[str, Any]:
+        """Everything that one message holds; see `Decoder`."""
+        return parse(value)
 
     def _suspects(self, values: Sequence[bytes]) -> list[int]:
         """Messages that are too large, or may be nested too deep in places that the structs skip."""
