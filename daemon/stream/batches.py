@@ -101,7 +101,7 @@ def count_batch(
     sharing = Sharing(records, (cursor.flow for cursor in reading))
     claimed = np.zeros(len(records), dtype=np.bool_)
     # What only a flow behind the others reads again has been looked at before.
-    new_from = max((cursor.next_offset for cursor in reading), default=0)
+    new = offsets >= max((cursor.next_offset for cursor in partition.active), default=0)
     stops: list[_Stop] = []
     for group in _groups(reading):
         start = int(np.searchsorted(offsets, group[0].next_offset))
@@ -112,9 +112,12 @@ def count_batch(
         )
         if stop is not None:
             stops.append(stop)
-    _bury_unreadable(reading, records, ~claimed & (offsets >= new_from), buffer, now)
-    # While nobody reads on, what lies beyond the last row that was looked at is not known.
-    last = int(record_times[-1]) if partition.reading or not stops else max(stop.record_time for stop in stops)
+    last = int(record_times[-1])
+    if stops and not partition.reading:
+        # Nobody reads on for now: what lies beyond the last row that was looked at is not known.
+        last = max(stop.record_time for stop in stops)
+        new &= offsets < max(stop.offset for stop in stops)
+    _bury_unreadable(reading, records, ~claimed & new, buffer, now)
     if last >= 0:
         partition.last_record_time = last
     partition.step_over(int(offsets[-1]) + 1)
