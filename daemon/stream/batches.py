@@ -15,7 +15,6 @@ from daemon.stream import event_time
 from daemon.stream.buffer import MAX_VERSIONS, OTHER_VERSION, Buffer
 from daemon.stream.flows import ActiveSpec, Flow
 from daemon.stream.formats import Decoded, Rejection
-from daemon.stream.formats.json.peek import is_readable
 from daemon.stream.partitions import Cursor, PartitionState
 from daemon.stream.sharing import Sharing
 from detectors.instants import Micros, rfc3339
@@ -99,25 +98,18 @@ def count_batch(
     record_times = np.fromiter(map(_timestamp, records), dtype=np.int64, count=len(records)) * 1_000
     reading = partition.reading
     sharing = Sharing(records, (cursor.flow for cursor in reading))
-    claimed = np.zeros(len(records), dtype=np.bool_)
-    # What only a flow behind the others reads again has been looked at before.
-    new = offsets >= max((cursor.next_offset for cursor in partition.active), default=0)
     stops: list[_Stop] = []
     for group in _groups(reading):
         start = int(np.searchsorted(offsets, group[0].next_offset))
         if start == len(records):
             continue
-        stop = _count_group(
-            partition, group, records, start, sharing, claimed, offsets, record_times, buffer, versions, now
-        )
+        stop = _count_group(partition, group, records, start, sharing, offsets, record_times, buffer, versions, now)
         if stop is not None:
             stops.append(stop)
     last = int(record_times[-1])
     if stops and not partition.reading:
         # Nobody reads on for now: what lies beyond the last row that was looked at is not known.
         last = max(stop.record_time for stop in stops)
-        new &= offsets < max(stop.offset for stop in stops)
-    _bury_unreadable(reading, records, ~claimed & new, buffer, now)
     if last >= 0:
         partition.last_record_time = last
     partition.step_over(int(offsets[-1]) + 1)
@@ -137,7 +129,6 @@ def _count_group(
     records: Sequence[Any],
     start: int,
     sharing: Sharing,
-    claimed: NDArray[np.bool_],
     offsets: NDArray[np.int64],
     record_times: NDArray[np.int64],
     buffer: Buffer,
@@ -150,10 +141,8 @@ def _count_group(
     own_offsets = offsets[start:]
     if flow.needles or flow.headers:
         mine = sharing.places(flow, start)
-        claimed[mine] = True
         offsets, times, picked = offsets[mine], record_times[mine], [records[place] for place in mine]
     else:
-        claimed[start:] = True
         offsets, times, picked = own_offsets, record_times[start:], list(records[start:])
     if not picked:  # as usual where many models share a topic
         for cursor in cursors:
@@ -303,20 +292,7 @@ def _unbelievable(time: Micros, record_time: Micros, value: Any) -> tuple[str, s
     )
 
 
-def _bury_unreadable(
-    cursors: Sequence[Cursor], records: Sequence[Any], unclaimed: NDArray[np.bool_], buffer: Buffer, now: Micros
-) -> None:
-    """Bury the messages of a shared topic that cannot be read at all: no model finds its name in them."""
-    decoder = next((cursor.flow.decoder for cursor in cursors if cursor.flow.address is not None), None)
-    if decoder is None:
-        return
-    places = np.flatnonzero(unclaimed).tolist()
-    unreadable = [records[place] for place in places if not is_readable(records[place].value)]
-    for rejection in decoder.decode([record.value for record in unreadable]).rejected if unreadable else ():
-        _bury(buffer, None, unreadable[rejection.index], rejection, now)
-
-
-def _bury(buffer: Buffer, model: str | None, record: Any, rejection: Rejection, now: Micros) -> None:
+def _bury(buffer: Buffer, model: str, record: Any, rejection: Rejection, now: Micros) -> None:
     buffer.add_dead_letter(
         DeadLetter(
             model=model,

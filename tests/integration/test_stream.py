@@ -16,7 +16,7 @@ from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import TopicAlreadyExistsError
 from kafka.structs import TopicPartition
 
-from daemon.store import books, dead_letters, gaps, labels, panes, positions, status
+from daemon.store import dead_letters, gaps, labels, panes, positions, status
 from daemon.store.store import Store
 from detectors.instants import DAY, HOUR, MINUTE, SECOND
 from tests.conftest import Broker, MakeTopic
@@ -149,29 +149,6 @@ def test_a_model_waits_for_its_spec_while_another_goes_on(kafka: Broker, topic: 
     assert book(store, "a") == book(store, "b")
     assert book(store, "a")["ignored"] == 150
     counted(store, first, "a")
-
-
-def test_what_nobody_can_read_in_a_shared_topic_is_a_dead_letter_of_no_model(
-    kafka: Broker, topic: MakeTopic, store: Store
-) -> None:
-    # Given a topic of two models, and messages without the name of either: readable ones, and one that is cut off
-    name = topic(partitions=1)
-    send(kafka, name, [message(0, model="a"), message(1, model="other"), b'{"id": "2", "mod', message(3, model="b")])
-    models = {
-        who: {"predictions": {"topic": [name], "start": "earliest", "where": {"model": who}}} for who in ("a", "b")
-    }
-    of = settings(store.path, kafka.bootstrap, models)
-    for who in models:
-        put_in_force(store, spec(of, who))
-    # When both have read it
-    run_to_end(of, store)
-    # Then the one that is no JSON is kept once, and for both models it was somebody else's
-    with store.read() as conn:
-        assert [(letter.model, letter.offset, letter.reason) for letter in dead_letters.load(conn)] == [
-            (None, 2, "not JSON")
-        ]
-        assert books.check(conn) == []
-    assert book(store, "a")["ignored"] == book(store, "b")["ignored"] == 3
 
 
 def test_a_shared_topic_is_told_apart_by_header(kafka: Broker, topic: MakeTopic, store: Store) -> None:

@@ -23,18 +23,6 @@ def texts_at(path: Path, values: Sequence[bytes | None]) -> list[str | None]:
     return [read(value) for value in values]
 
 
-_skim = msgspec.json.Decoder(msgspec.Raw).decode
-
-
-def is_readable(value: bytes | None) -> bool:
-    """Whether a message is JSON, whatever it holds; a tombstone has nothing to be read."""
-    try:
-        _skim(value or b"null")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
-
-
 @lru_cache(maxsize=256)
 def _reader(path: Path) -> Callable[[bytes | None], str | None]:
     kind: Any = Any
