@@ -114,7 +114,8 @@ class Sender:
         while self.waiting():
             left = deadline - time.monotonic()
             if left <= 0 or self._hopeless(int(left * SECOND)):
-                return False
+                # The last row may have been delivered between the two questions; then nothing is left to hope for.
+                return not self.waiting()
             self.wake()
             # Woken by the end of a delivery too, but that event belongs to the loop: look again soon.
             self._stopping.wait(min(0.05, left))
