@@ -6,11 +6,15 @@ import numbers
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from detectors.errors import EmptyReference, MissingColumn, UnusableColumn
+
+if TYPE_CHECKING:
+    # Here and in the other modules that intake needs it is imported where a frame comes in: it takes 65 MB.
+    import pandas as pd
 
 PREDICTION = "prediction"
 SCORE = "score"
@@ -63,6 +67,7 @@ def canonical_frame(
     `prediction` and `score` name columns of `frame`. The frame itself is not changed.
     Raises MissingColumn when one of the two is not there.
 
+    >>> import pandas as pd
     >>> frame = pd.DataFrame({"yhat": [0.5], "prediction": [1]})
     >>> canonical_frame(frame, prediction="yhat")[0].columns.to_list()
     ['prediction', 'features.prediction']
@@ -141,6 +146,8 @@ def _infer(name: str, series: pd.Series, role: Role, declared: ColumnType | None
 
 
 def _kind(present: pd.Series) -> tuple[ColumnType, str]:
+    import pandas as pd
+
     dtype = present.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return ColumnType.CATEGORICAL, "stored as categories"
@@ -161,6 +168,8 @@ def _kind(present: pd.Series) -> tuple[ColumnType, str]:
 
 def numeric_values(series: pd.Series) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """The finite values of a column as float64, in order; text that is no number is left out."""
+    import pandas as pd
+
     values: np.ndarray[tuple[int], np.dtype[np.float64]] = pd.to_numeric(series, errors="coerce").to_numpy(
         dtype=np.float64, na_value=np.nan
     )

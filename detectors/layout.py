@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
-import pandas as pd
 import zstandard
 from numpy.typing import NDArray
 
 from detectors.columns import Column, ColumnType, Role, numeric_values
 from detectors.errors import CorruptBlob, MissingColumn, ReferenceRejected
 from detectors.values import text_codes, text_hashes
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MISSING_VALUE = "(missing)"
 OTHER_VALUE = "(other)"
@@ -408,6 +410,8 @@ def _categorical(
 def _segmentation(
     frame: pd.DataFrame, columns: Sequence[Column], by: tuple[str, ...], max_segments: int
 ) -> Segmentation:
+    import pandas as pd
+
     names = {column.name for column in columns}
     for name in by:
         if name not in names:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from detectors.errors import CorruptBlob
 from detectors.layout import CategoricalLayout, Layout, NumericLayout
 from detectors.packing import pack, unpack
 from detectors.rows import Encoder, Rows
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SAMPLE_ROWS = 2_000
 
@@ -171,6 +173,8 @@ class Sample:
 
         Besides the columns (id-like ones left out): _id, _event_time (microseconds), _topic, _partition, _offset.
         """
+        import pandas as pd
+
         data: dict[str, Any] = {}
         for column in self.layout.columns:
             if isinstance(column, NumericLayout):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TEXT_LIMIT = 64
 """Longer texts are cut to this length; the last 8 characters then tell them apart."""
@@ -56,6 +59,8 @@ def text_codes(series: pd.Series) -> tuple[NDArray[np.int64], list[str]]:
 
     Values that cannot be hashed, such as lists, are compared by their own text.
     """
+    import pandas as pd
+
     if series.dtype == np.dtype(object):
         kinds = {type(value) for value in series}
         if bool in kinds and not kinds.isdisjoint({int, float}):
