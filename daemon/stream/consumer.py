@@ -203,6 +203,11 @@ class Consumer:
         position = None if state is None else state.position
         return None if position is None else int(position.offset)
 
+    def left(self, offsets: Mapping[TopicPartition, int]) -> int:
+        """How many offsets lie beyond these, as of the last answer for each partition. Asks nobody."""
+        known = {partition: self._kafka.highwater(partition) for partition in offsets}
+        return sum(max(0, end - offsets[partition]) for partition, end in known.items() if end is not None)
+
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Go on from this offset; what was fetched and not yet handed out is thrown away."""
         self._kafka.seek(partition, offset)

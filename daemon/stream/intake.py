@@ -406,10 +406,15 @@ class Intake:
                 self._is_due |= len(state.active) - len(state.reading) > held
         if not found:
             self._step_over_gaps()
-        elif not self._until_end and sum(map(len, found.values())) < self._pace.poll_records:
-            # The end is reached. A batch costs as much as thirty rows whatever is in it, so that a hundred partitions
-            # read row by row would take a whole core: a moment later each of them has more.
+        elif not self._until_end and self._is_caught_up(sum(map(len, found.values()))):
+            # A batch costs as much as thirty rows whatever is in it, so that a hundred partitions read row by row would
+            # take a whole core: a moment later each of them has more.
             self._stopping.wait(min(self._pace.gather, self._interval / 20))
+
+    def _is_caught_up(self, found: int) -> bool:
+        """Whether less is left than one poll hands out, by what the last fetches told: one may be short by chance."""
+        few = self._pace.poll_records
+        return found < few and self._kafka.left({at: self._partitions[at].read for at in self._assigned}) < few
 
     def _step_over_gaps(self) -> None:
         """Pass transaction markers and what compaction took: no row will ever come from there."""
