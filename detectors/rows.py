@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from detectors.columns import ColumnType
 from detectors.layout import CategoricalLayout, Layout
-from detectors.siphash import siphash
+from detectors.murmurhash import murmurhash
 from detectors.values import text_hash, value_text
 
 MISSING_CODE = -1
 
-_HASH_KEY = b"driftd.identity1"  # 16 bytes; part of what is stored, never to change
+_SEED = 0x6472696674643031  # part of what is stored, never to change
 _LONG_ID = 256
 _STRANGER_BYTES = 200
 
@@ -25,26 +25,22 @@ _STRANGER_BYTES = 200
 def hash_ids(ids: Sequence[str], items: Sequence[int] | None = None) -> NDArray[np.uint64]:
     """The identity of each row: a 64-bit hash of its prediction id and, where one message holds several, its item.
 
-    SipHash-2-4 of the UTF-8 bytes under a fixed key, then SplitMix64's finalizer, so the same for ever and in every
-    process; about 0.4 us a row. An id of more than 256 bytes stands there as its BLAKE2b digest. Without items the
-    identity is that of the id alone.
+    MurmurHash64A of the UTF-8 bytes with a fixed seed, so the same for ever and in every process; about 0.25 us a row.
+    An id of more than 256 bytes stands there as its BLAKE2b digest. Without items the identity is that of the id alone.
 
     >>> [hex(value) for value in hash_ids(["a", "b"]).tolist()]
-    ['0x55f5c1143c7bdcb1', '0xa6f70e83096b4b90']
+    ['0xbc373a2f34c687ae', '0xedca918cfedf53e9']
     """
     # A lone surrogate, which JSON can carry, is no UTF-8.
     texts = [text.encode("utf-8", "backslashreplace") for text in ids]
     if max(map(len, texts), default=0) > _LONG_ID:
         texts = [text if len(text) <= _LONG_ID else blake2b(text, digest_size=32).digest() for text in texts]
-    hashes = _finalized(siphash(_HASH_KEY, texts))
+    hashes = murmurhash(_SEED, texts)
     if items is None:
         return hashes
+    # The finalizer of SplitMix64 (Steele, Lea, Flood 2014) over hash + item steps of its stream.
     steps = np.asarray(items, dtype=np.int64).astype(np.uint64) + np.uint64(1)
-    return _finalized(hashes + steps * np.uint64(0x9E3779B97F4A7C15))
-
-
-def _finalized(mixed: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The finalizer of SplitMix64 (Steele, Lea, Flood 2014)."""
+    mixed = hashes + steps * np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.asarray(mixed ^ (mixed >> np.uint64(31)))
