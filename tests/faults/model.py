@@ -17,13 +17,12 @@ from typing import Any, NoReturn
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pandas.util import hash_array
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 
-IDENTITY_KEY = "driftd.identity1"
+IDENTITY_SEED = 0x6472696674643031
 SAMPLE_ROWS = 2_000
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -167,10 +166,22 @@ def instant(text: str) -> int:
 
 
 def identities(ids: Sequence[str]) -> NDArray[np.uint64]:
-    """The documented hash of prediction ids."""
-    texts = np.empty(len(ids), dtype=object)
-    texts[:] = list(ids)
-    return hash_array(texts, hash_key=IDENTITY_KEY, categorize=False)
+    """The documented hash of prediction ids: MurmurHash64A of their UTF-8, one id after the other."""
+    return np.array([_murmurhash64a(text.encode()) for text in ids], dtype=np.uint64)
+
+
+def _murmurhash64a(text: bytes) -> int:
+    factor, modulus = 0xC6A4A7935BD1E995, 1 << 64
+    state = IDENTITY_SEED ^ (len(text) * factor % modulus)
+    whole = len(text) // 8 * 8
+    for start in range(0, whole, 8):
+        word = int.from_bytes(text[start : start + 8], "little") * factor % modulus
+        word = (word ^ word >> 47) * factor % modulus
+        state = (state ^ word) * factor % modulus
+    if text[whole:]:
+        state = (state ^ int.from_bytes(text[whole:], "little")) * factor % modulus
+    state = (state ^ state >> 47) * factor % modulus
+    return state ^ state >> 47
 
 
 def psi(reference: pd.Series, window: pd.Series) -> float:
