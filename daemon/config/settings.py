@@ -117,8 +117,6 @@ class Http(Frozen):
 
     listen: Listen = "127.0.0.1:8080"
     """`address:port`; an IPv6 address stands in brackets."""
-    external_url: Url | None = None
-    """How people reach this port: the links in messages begin with it."""
 
 
 class Slack(Frozen):

@@ -13,6 +13,7 @@ KEYS: dict[str, str] = {
     "kafka.schema_registry": "reading schemas from a registry",
     "store.url": "PostgreSQL as the store",
     "store.url_file": "PostgreSQL as the store",
+    "http.external_url": "a status page that messages link to",
     "http.write_token": "writing through the API",
     "http.write_token_file": "writing through the API",
     "slack.app_token": "buttons in Slack",

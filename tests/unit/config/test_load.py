@@ -39,8 +39,8 @@ MISTAKES: list[tuple[str, list[str]]] = [
         ["4:16: http.listen: must be ADDRESS:PORT, such as 0.0.0.0:8080 or [::]:8080, not 'nonsense'"],
     ),
     (
-        "http: {external_url: example.com}\n" + MODEL,
-        ["4:22: http.external_url: must be an address that begins with http:// or https://, not 'example.com'"],
+        MODEL + "    runbook: example.com\n",
+        ["9:14: models.m.runbook: must be an address that begins with http:// or https://, not 'example.com'"],
     ),
     ("clock: sundial\n" + MODEL, ["4:8: clock: must be wall or event, not 'sundial'"]),
     ("version: 2\n" + MODEL, ["4:10: version: must be 1, not 2"]),

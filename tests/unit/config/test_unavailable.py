@@ -17,6 +17,7 @@ FULL = Path(__file__).with_name("full.yaml")
 REFUSED = [
     "kafka.schema_registry",
     "store.url_file",
+    "http.external_url",
     "http.write_token_file",
     "slack.app_token_file",
     "heartbeat",
