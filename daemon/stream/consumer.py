@@ -1,7 +1,7 @@
 """One Kafka consumer that reads assigned partitions from offsets of the caller's own choice.
 
 kafka-python's parts that are not public (it has no other way to a topic's id, or to a bound on a metadata request) are
-used in this module only.
+used in this module and in `records` only.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from daemon.config.settings import Kafka
 from daemon.stream.errors import KafkaUnreachable
+from daemon.stream.records import PartitionRecords
 
 log = logging.getLogger("driftd.stream")
 
@@ -149,6 +150,7 @@ class Consumer:
             reconnect_backoff_max_ms=1_000,
             metrics_enabled=False,
         )
+        self._kafka._fetcher.PartitionRecords = PartitionRecords
 
     def describe(self, topics: Collection[str]) -> Cluster:
         """Ask the cluster, not the cache, which of these topics there are.
