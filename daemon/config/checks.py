@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from difflib import get_close_matches
 
 from daemon.config.errors import Problem
+from daemon.config.forms import HEADER
 from daemon.config.quantities import duration_text
-from daemon.config.settings import ColumnOverride, Model, QualityAlert, Settings, SlackReceiver
+from daemon.config.settings import (
+    ColumnOverride,
+    Labels,
+    Model,
+    Predictions,
+    QualityAlert,
+    Settings,
+    SlackReceiver,
+)
 from daemon.config.tree import KeyPath, Node, problem_at
 from daemon.config.unavailable import NOT_AVAILABLE
-from daemon.config.vocabulary import EVIDENTLY, FORMATS, METHODS, NEEDS_SCORE, QUALITY_METRICS
+from daemon.config.vocabulary import (
+    CATEGORICAL,
+    EVIDENTLY,
+    EVIDENTLY_TESTS,
+    FORMATS,
+    METHODS,
+    NEEDS_SCORE,
+    NUMERIC,
+    QUALITY_METRICS,
+    kinds_of_method,
+    methods_for,
+)
 
 MOST_WINDOWS = 100
 """A reference from live traffic has no more windows than this."""
@@ -77,15 +97,54 @@ def check_model(model: Model, settings: Settings | None, receivers: Collection[s
     yield from _reference(model)
     yield from _labels_and_quality(model)
     yield from _columns(model)
+    yield from _features(model)
     for section, topics in (("predictions", model.predictions), ("labels", model.labels)):
-        if topics is not None and topics.format not in FORMATS:
+        if topics is None:
+            continue
+        if topics.format not in FORMATS:
             yield Complaint((section, "format"), f"unknown format {topics.format!r}", _known(topics.format, FORMATS))
+        yield from _repeated((section, "topic"), topics.topic)
+        yield from _paths(section, topics)
     for index, name in enumerate(model.receivers):
         if name not in receivers:
             yield Complaint(("receivers", index), f"there is no receiver {name!r}", _known(name, receivers))
+    yield from _repeated(("receivers",), model.receivers)
     if settings is not None:
         yield from _told(model, settings)
         yield from _kept(model, settings)
+
+
+def _repeated(path: KeyPath, names: Sequence[str]) -> Iterator[Complaint]:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield Complaint((*path, index), f"names {name!r} a second time")
+
+
+def _features(model: Model) -> Iterator[Complaint]:
+    path, patterns = ("predictions", "fields", "features"), _patterns(model.predictions)
+    is_open = [pattern for pattern in patterns if pattern.endswith("*")]
+    if len(is_open) > 1:
+        message = f"has several patterns with a star, {' and '.join(is_open)}"
+        yield Complaint(path, message, "keep one, and list the other features by their paths")
+    yield from _repeated(path, patterns)
+
+
+def _patterns(predictions: Predictions) -> tuple[str, ...]:
+    features = predictions.fields.features
+    return (features,) if isinstance(features, str) else features
+
+
+def _paths(section: str, topics: Predictions | Labels) -> Iterator[Complaint]:
+    """A value cannot be a field and an object that holds another field."""
+    named: dict[KeyPath, str] = {(section, "fields", key): path for key, path in topics.fields if isinstance(path, str)}
+    named |= {(section, "where", path): path for path in topics.where if not path.startswith(HEADER)}
+    if isinstance(topics, Predictions) and not isinstance(topics.fields.features, str):
+        named |= {(section, "fields", "features", index): path for index, path in enumerate(topics.fields.features)}
+    for key, path in named.items():
+        below = next((other for other in named.values() if other.startswith(f"{path}.")), None)
+        if below is not None:
+            message = f"{path} cannot be a field and hold the field {below} as well"
+            yield Complaint(key, message, seen=((section, "fields"), (section, "where")))
 
 
 def _window(model: Model) -> Iterator[Complaint]:
@@ -193,9 +252,22 @@ def _columns(model: Model) -> Iterator[Complaint]:
 
 
 def _override(path: tuple[str, ...], override: ColumnOverride) -> Iterator[Complaint]:
-    method = override.method
-    if method not in METHODS and not (method.startswith(EVIDENTLY) and method != EVIDENTLY):
+    method, kinds = override.method, kinds_of_method(override.method)
+    kind = None if override.type is None else NUMERIC if override.type == NUMERIC else CATEGORICAL
+    seen = ((*path, "type"),)
+    if kinds is None and method.startswith(EVIDENTLY):
+        name = method.removeprefix(EVIDENTLY)
+        yield Complaint((*path, "method"), f"Evidently has no test {name!r}", _known(name, EVIDENTLY_TESTS))
+    elif kinds is None:
         yield Complaint((*path, "method"), f"unknown method {method!r}", _known(method, (*METHODS, f"{EVIDENTLY}NAME")))
+    elif kind is not None and kind not in kinds:
+        message = f"{method} is for {kinds[0]} columns, and this one is {override.type}"
+        yield Complaint((*path, "method"), message, f"for those: {', '.join(methods_for(kind))}", seen)
+    if kind == CATEGORICAL:
+        for key in ("direction", "range"):
+            if getattr(override, key) is not None:
+                message = f"is for numeric columns, and this one is {override.type}"
+                yield Complaint((*path, key), message, seen=seen)
     low, high = override.range if override.range is not None else (None, None)
     if low is not None and high is not None and low > high:
         yield Complaint((*path, "range"), f"the lowest value, {low:g}, is above the highest, {high:g}")

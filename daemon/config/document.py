@@ -12,12 +12,13 @@ from typing import Protocol
 import yaml
 
 from daemon.config.errors import Problem
-from daemon.config.tree import KeyPath, Node, Place, Scalar, located, problem_at
+from daemon.config.tree import KeyPath, Node, Place, Plain, Scalar, located, plain, problem_at
 
 LARGEST_FILE = 1 << 20
 DEEPEST = 40
 MOST_NODES = 50_000
 MOST_TABS = 50
+_TAB_WIDTHS = (2, 4, 8)
 LONGEST_NUMBER = 40
 
 _NULL = re.compile(r"~|null|Null|NULL|")
@@ -58,25 +59,36 @@ def read_document(file: str, data: bytes, path: KeyPath = ()) -> tuple[Node | No
     text, failure = _decode(file, data)
     if text is None:
         return None, [problem_at(failure.place, path, failure.message, failure.hint)] if failure else []
-    # A tab's width is a guess: the first one that gives a readable file lets the rest be checked in the same run.
-    fixed, tabs, failure = _without_tabs(file, text, 2)
-    for width in (4, 8):
-        if failure is not None and tabs:
-            fixed, tabs, failure = _without_tabs(file, text, width)
-    problems = [
-        problem_at(tab, path, "a tab stands where YAML allows only spaces", "indent with spaces") for tab in tabs
-    ]
-    if failure is not None:
-        # After a tab whose width nobody knows, what else the parser says would mislead.
-        return None, problems or [problem_at(failure.place, path, failure.message, failure.hint)]
+    fixed, tabs, failure = _without_tabs(file, text, _TAB_WIDTHS[0])
+    if tabs:
+        problems = [
+            problem_at(tab, path, "a tab stands where YAML allows only spaces", "indent with spaces") for tab in tabs
+        ]
+        others = [_without_tabs(file, text, width) for width in _TAB_WIDTHS[1:]]
+        if failure is not None or any(_meaning(file, fixed) != _meaning(file, other) for other, *_ in others):
+            # Nobody knows how wide the tab was meant to be, so whatever else could be said would mislead.
+            return None, problems
+    elif failure is not None:
+        return None, [problem_at(failure.place, path, failure.message, failure.hint)]
+    else:
+        problems = []
     builder = _Builder(file, path)
     root = builder.build(fixed)
     problems += builder.problems
+    if builder.documents > 1:
+        # What is missing may stand in the other one.
+        return None, problems
     if root is None:
         return None, problems or [problem_at(Place(file, 1, 1), path, "the file is empty")]
     if not isinstance(root.value, dict):
         return None, [*problems, problem_at(root.at, path, "must be a mapping of keys to values")]
     return located(root, path), problems
+
+
+def _meaning(file: str, text: str) -> Plain:
+    """What a file holds, wherever in it that stands; nothing when it cannot be read."""
+    root = None if _first_failure(file, text) else _Builder(file, ()).build(text)
+    return None if root is None else plain(root)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +183,14 @@ class _Builder:
         self.anchors: dict[str, tuple[Node, int]] = {}
         self.nodes = 0
         self.is_too_large = False
+        self.documents = 0
 
     def build(self, text: str) -> Node | None:
         """The first document's root; None when there is none."""
-        documents = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.DocumentStartEvent):
-                documents += 1
-                if documents > 1:
+                self.documents += 1
+                if self.documents > 1:
                     self._report(event, "a second document begins here", "a configuration file holds one document")
                     break
             elif isinstance(event, yaml.AliasEvent):

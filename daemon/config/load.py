@@ -80,7 +80,7 @@ def examine(path: Path, *, environ: Mapping[str, str], secrets: bool = True) -> 
     if defaults is not None:
         problems += validate(Model, defaults, group_of(Model), ("defaults",), complete=False).problems
     trees = _trees(root, models, defaults, problems)
-    settings = _installation(installation, sources.folder, problems)
+    settings = _installation(installation, sources.folder, problems, secrets=secrets)
     candidates = _models(trees, settings, _names(installation, "receivers"), problems)
     bad = {problem.model for problem in problems if problem.severity == "error"}
     good = {name: model for name, model in candidates.items() if name not in bad}
@@ -104,10 +104,10 @@ def _trees(root: Node, models: Node | None, defaults: Node | None, problems: lis
     return trees
 
 
-def _installation(tree: Node, folder: Path, problems: list[Problem]) -> Settings | None:
+def _installation(tree: Node, folder: Path, problems: list[Problem], *, secrets: bool) -> Settings | None:
     """Everything but the models; with problems, as far as it can be checked."""
     without_models = replace(tree, value={**_children(tree), "models": Node({}, tree.at)})
-    found = validate(Settings, without_models, group_of(Settings), ())
+    found = validate(Settings, without_models, group_of(Settings), (), secrets=secrets)
     problems += found.problems
     settings = found.settings
     if settings is None:

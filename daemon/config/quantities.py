@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
+from math import isfinite
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     PlainSerializer,
@@ -51,6 +48,8 @@ def shown(value: object) -> str:
         return "nothing"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float) and not isfinite(value):
+        return ".nan" if value != value else ".inf" if value > 0 else "-.inf"
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list | tuple):
@@ -334,93 +333,3 @@ class AlarmBudget:
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"type": "string", "pattern": r"^\d+(\.\d+)?\s+per\s+(day|week|month)$"}
-
-
-def scalar_text(value: object) -> object:
-    """A number or a boolean as the text that stands in the file; anything else as it is."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value) if isinstance(value, int | float) else value
-
-
-def _one_or_many(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
-def _parse_features(value: object) -> str | tuple[str, ...]:
-    if isinstance(value, str) and value:
-        return value
-    if isinstance(value, list | tuple) and value and all(isinstance(item, str) and item for item in value):
-        return tuple(value)
-    raise ValueError(f"must be a field path such as features.*, or a list of them, not {shown(value)}")
-
-
-def _crossed(value: object) -> object:
-    if isinstance(value, str):
-        return ((value,),)
-    if isinstance(value, Sequence):
-        return tuple((item,) if isinstance(item, str) else item for item in value)
-    return value
-
-
-_STRINGS: JsonSchemaValue = {"type": "array", "items": {"type": "string"}}
-_NAME = Annotated[str, Field(min_length=1)]
-
-
-def _form(pattern: str, words: str) -> tuple[AfterValidator, WithJsonSchema]:
-    """What makes a string's type one of a form, with `words` for people instead of the pattern."""
-
-    def check(value: str) -> str:
-        if re.fullmatch(pattern, value) is None:
-            raise ValueError(f"must be {words}, not {shown(value)}")
-        return value
-
-    return AfterValidator(check), WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})
-
-
-Url = Annotated[str, *_form(r"https?://\S+", "an address that begins with http:// or https://")]
-Listen = Annotated[
-    str, *_form(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):\d{1,5}", "ADDRESS:PORT, such as 0.0.0.0:8080 or [::]:8080")
-]
-Identifier = Annotated[
-    str, *_form(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "letters, digits, dots, dashes and underscores, at most 100")
-]
-
-
-class Location:
-    """Marks a field that holds a path: a relative one is taken from the configuration's folder."""
-
-
-Text = Annotated[str, BeforeValidator(scalar_text), WithJsonSchema({"type": ["string", "number", "boolean"]})]
-"""A string that YAML may have read as a number or a boolean: `7` is "7", `true` is "true"."""
-
-Names = Annotated[
-    tuple[_NAME, ...],
-    BeforeValidator(_one_or_many),
-    WithJsonSchema({"anyOf": [{"type": "string"}, _STRINGS]}),
-]
-"""A list of names; one name may stand without a list."""
-
-SomeNames = Annotated[
-    tuple[_NAME, ...],
-    Field(min_length=1),
-    BeforeValidator(_one_or_many),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {**_STRINGS, "minItems": 1}]}),
-]
-"""The same with at least one name."""
-
-Features = Annotated[
-    str | tuple[str, ...],
-    BeforeValidator(_parse_features),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {**_STRINGS, "minItems": 1}]}),
-]
-"""One field path, or a list of them."""
-
-Groups = Annotated[
-    tuple[Annotated[tuple[_NAME, ...], Field(min_length=1)], ...],
-    BeforeValidator(_crossed),
-    WithJsonSchema(
-        {"anyOf": [{"type": "string"}, {"type": "array", "items": {"anyOf": [{"type": "string"}, _STRINGS]}}]}
-    ),
-]
-"""Lists of names; a name that stands alone is a list of one: `[a, b]` is `[[a], [b]]`."""

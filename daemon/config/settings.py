@@ -14,24 +14,30 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from daemon.config.forms import (
+    Condition,
+    Features,
+    FieldPath,
+    Groups,
+    Identifier,
+    Listen,
+    Names,
+    ReferenceFile,
+    SecretUrl,
+    Servers,
+    Text,
+    Topics,
+    Url,
+)
 from daemon.config.quantities import (
     AlarmBudget,
     AutoDuration,
     Duration,
-    Features,
     FirstWindows,
-    Groups,
-    Identifier,
-    Listen,
-    Location,
-    Names,
     PositiveDuration,
     RelativeChange,
     Share,
-    SomeNames,
     Start,
-    Text,
-    Url,
     Windows,
 )
 
@@ -39,7 +45,13 @@ from daemon.config.quantities import (
 class Frozen(BaseModel):
     """Base of every settings class: an unknown key is an error, a value never changes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+    )
 
 
 def digest(settings: BaseModel) -> str:
@@ -80,8 +92,8 @@ class Ssl(Frozen):
 class Kafka(Frozen):
     """Where the prediction logs are."""
 
-    bootstrap_servers: SomeNames
-    """One `host:port`, or a list of them."""
+    bootstrap_servers: Servers
+    """One `host:port`, or several: with commas between them, or as a list."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """How the brokers are spoken to."""
     sasl: Sasl | None = None
@@ -133,7 +145,7 @@ class WebhookReceiver(Frozen):
 
     type: Literal["webhook"]
     """The kind of receiver."""
-    url: Secret
+    url: SecretUrl
     """Where to post; a secret, because such addresses often carry a token."""
     timeout: PositiveDuration = timedelta(seconds=10)
     """How long one request may take."""
@@ -178,32 +190,32 @@ class Window(Frozen):
 class PredictionFields(Frozen):
     """Dotted paths of what a prediction message holds."""
 
-    id: str = Field(default="id", min_length=1)
+    id: FieldPath = "id"
     """What a label names the prediction by."""
-    timestamp: str | None = "ts"
+    timestamp: FieldPath | None = "ts"
     """The event time; `null`: Kafka's own timestamp."""
-    version: str | None = "model_version"
+    version: FieldPath | None = "model_version"
     """The model's version; `null`: one version only."""
-    prediction: str | None = "prediction"
+    prediction: FieldPath | None = "prediction"
     """The predicted value, class or list of items; `null`: the messages have none."""
-    score: str | None = None
+    score: FieldPath | None = None
     """The probability of the positive class."""
-    scores: str | None = None
+    scores: FieldPath | None = None
     """The probabilities of a multiclass model, an object of class to probability; at most 100 classes."""
     features: Features = "features.*"
     """A path or a list of paths; `features.*`: every key below `features`; `*`: every key that no other field names."""
-    item: str | None = None
+    item: FieldPath | None = None
     """What tells apart several predictions with one id."""
 
 
 class LabelFields(Frozen):
     """Dotted paths of what a label message holds."""
 
-    id: str = Field(default="id", min_length=1)
+    id: FieldPath = "id"
     """The id of the prediction that the label belongs to."""
-    timestamp: str | None = "ts"
+    timestamp: FieldPath | None = "ts"
     """The label's own time: of several labels the latest counts; `null`: Kafka's own timestamp."""
-    label: str = Field(default="label", min_length=1)
+    label: FieldPath = "label"
     """The true value or class, or one item that was taken from a recommended list."""
 
 
@@ -213,11 +225,11 @@ TimestampUnit = Literal["rfc3339", "s", "ms", "us", "ns"]
 class Predictions(Frozen):
     """The topic or topics that a model's predictions come by."""
 
-    topic: SomeNames
+    topic: Topics
     """One topic, or a list of them."""
     format: str = "json"
     """How a message is encoded."""
-    where: Mapping[str, Text] = {}
+    where: Mapping[Condition, Text] = {}
     """Field path, or `header:NAME`, to the value that marks this model's messages in a shared topic."""
     start: Start = "latest"
     """Where to begin when the model is new: `latest`, `earliest`, or how far back, such as `14d`."""
@@ -239,11 +251,11 @@ class Maturity(Frozen):
 class Labels(Frozen):
     """The topic or topics that the ground truth comes by."""
 
-    topic: SomeNames
+    topic: Topics
     """One topic, or a list of them."""
     format: str = "json"
     """How a message is encoded."""
-    where: Mapping[str, Text] = {}
+    where: Mapping[Condition, Text] = {}
     """Field path, or `header:NAME`, to the value that marks this model's messages in a shared topic."""
     start: Start = "latest"
     """Where to begin when the model is new: `latest`, `earliest`, or how far back, such as `14d`."""
@@ -280,7 +292,7 @@ class Reference(Frozen):
     A column of the file that is not named in `fields` goes by the last part of the message's path.
     """
 
-    uri: Annotated[str | None, Location] = Field(default=None, min_length=1)
+    uri: ReferenceFile | None = None
     """The file, which ends in .parquet or .csv; a relative path is taken from the configuration's folder."""
     window: FirstWindows = FirstWindows(14, None)
     """Without a file: `first 14 windows`, or `first 3d`; only windows of at least `window.min_rows` rows count."""

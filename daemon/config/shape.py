@@ -16,7 +16,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from daemon.config.quantities import Location
+from daemon.config.forms import Location, StandIn
 from daemon.config.settings import Model, Settings
 
 FILE_SUFFIX = "_file"
@@ -24,11 +24,15 @@ FILE_SUFFIX = "_file"
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A value that has no keys below it; `is_text`: it is taken as it is written, even when it looks like a number."""
+    """A value that has no keys below it; `is_text`: it is taken as it is written, even when it looks like a number.
+
+    `stand_in` is a value that would do, for when there is none.
+    """
 
     is_secret: bool = False
     is_text: bool = False
     is_location: bool = False
+    stand_in: str = StandIn().text
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ def _shape(annotation: Any, metadata: Iterable[Any] = ()) -> Shape:
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
         return Each(_shape(get_args(annotation)[1]))
     options = get_args(annotation) if origin in (Union, UnionType) else (annotation,)
+    metadata += [more for option in options if get_origin(option) is Annotated for more in get_args(option)[1:]]
     options = tuple(get_args(option)[0] if get_origin(option) is Annotated else option for option in options)
     groups = [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]
     by = next((m.discriminator for m in metadata if isinstance(m, FieldInfo) and m.discriminator), None)
@@ -109,6 +114,7 @@ def _shape(annotation: Any, metadata: Iterable[Any] = ()) -> Shape:
         is_secret=SecretStr in options,
         is_text=str in options or SecretStr in options,
         is_location=Path in options or Location in metadata,
+        stand_in=next((mark.text for mark in metadata if isinstance(mark, StandIn)), StandIn().text),
     )
 
 

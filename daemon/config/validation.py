@@ -10,12 +10,15 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from daemon.config.errors import Problem
+from daemon.config.forms import UNREAD_SECRETS
 from daemon.config.quantities import duration_text, shown
-from daemon.config.shape import Choice, Each, Group, Shape
+from daemon.config.shape import Choice, Each, Group, Leaf, Shape
 from daemon.config.tree import KeyPath, Node, Plain, plain
 
 S = TypeVar("S", bound=BaseModel)
 
+_KEY = "[key]"
+"""What pydantic's locations end with where a mapping's key is wrong, not its value."""
 _WANTED = {
     "int": "a whole number",
     "float": "a number",
@@ -43,8 +46,13 @@ class Validated(Generic[S]):
     untrusted: frozenset[KeyPath]
 
 
-def validate(kind: type[S], tree: Node, shape: Shape, path: KeyPath, *, complete: bool = True) -> Validated[S]:
-    """Make settings of a tree whose root stands at `path`; an incomplete one may lack what is required."""
+def validate(
+    kind: type[S], tree: Node, shape: Shape, path: KeyPath, *, complete: bool = True, secrets: bool = True
+) -> Validated[S]:
+    """Make settings of a tree whose root stands at `path`.
+
+    An incomplete one may lack what is required; without `secrets` those that have not been read are not looked at.
+    """
     data, untrusted = _without_broken(tree, ())
     problems: list[Problem] = []
     settings: S | None = None
@@ -53,7 +61,7 @@ def validate(kind: type[S], tree: Node, shape: Shape, path: KeyPath, *, complete
     # rest is checked in one run. Each round mends one level of nesting.
     for _ in range(4):
         try:
-            settings = kind.model_validate(data)
+            settings = kind.model_validate(data, context={UNREAD_SECRETS: not secrets})
             break
         except ValidationError as error:
             bad: set[KeyPath] = set()
@@ -115,7 +123,7 @@ def _stand_in(shape: Shape, where: KeyPath, *, is_missing: bool) -> Plain:
         return {}
     if not is_missing:
         return None
-    return {} if isinstance(current, Each) else "?"
+    return current.stand_in if isinstance(current, Leaf) else {}
 
 
 def _overlap(one: KeyPath, other: KeyPath) -> bool:
@@ -124,10 +132,10 @@ def _overlap(one: KeyPath, other: KeyPath) -> bool:
 
 
 def _file_path(loc: tuple[int | str, ...], shape: Shape) -> KeyPath:
-    """A location of pydantic's as the key path in the file: without the tags of unions."""
+    """A location of pydantic's as the key path in the file: without the tags of unions and its mark for a bad key."""
     path: list[int | str] = []
     current: Shape | None = shape
-    for step in loc:
+    for step in loc[:-1] if loc[-1:] == (_KEY,) else loc:
         if isinstance(current, Choice):
             current = current.groups.get(str(step))
             if current is not None:
@@ -149,7 +157,8 @@ def _problem(details: ErrorDetails, tree: Node, where: KeyPath, root: KeyPath) -
         return parent.key_problem("is required", path=(*root, *where))
     message, hint = _message(details)
     # A value from `defaults` is reported under the path where it is written.
-    return node.problem(message, hint, path=node.path if found else (*root, *where))
+    report = node.key_problem if details["loc"][-1:] == (_KEY,) else node.problem
+    return report(message, hint, path=node.path if found else (*root, *where))
 
 
 def _message(details: ErrorDetails) -> tuple[str, str]:
@@ -170,6 +179,8 @@ def _message(details: ErrorDetails) -> tuple[str, str]:
         words = {"greater_than": "more than", "less_than": "less than", "less_than_equal": "at most"}
         text = duration_text(limit) if hasattr(limit, "total_seconds") else str(limit)
         return f"must be {words.get(kind, 'at least')} {text}, not {shown(value)}", ""
+    if kind == "finite_number":
+        return f"must be a finite number, not {shown(value)}", ""
     if kind == "int_from_float":
         return f"must be a whole number, not {shown(value)}", ""
     base = name.split("_")[0]

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from daemon.config.forms import nameable
 from daemon.config.settings import Model
 from daemon.config.windows import micros, pane_length
-from daemon.stream.mapping import is_open, nameable, split
+from daemon.stream.mapping import is_open, split
 from daemon.stream.spec import Fields, Spec, fields_of
 from detectors.collected import PREDICTION, SCORE, SCORES
 from detectors.instants import Micros

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from daemon.config.forms import HEADER, nameable
 from daemon.config.settings import Labels, Model
 from daemon.stream.errors import MappingError
 from daemon.stream.spec import Fields
@@ -98,9 +99,6 @@ class Plan:
         named = (self.id, self.time, self.version, self.item)
         marks = (Fetch(f"where {i}", path, Kind.SCALAR) for i, (path, _) in enumerate(self.where))
         return (*(fetch for fetch in named if fetch is not None), *self.columns, *marks)
-
-
-HEADER = "header:"
 
 
 def field_conditions(where: Mapping[str, str]) -> tuple[tuple[Path, str], ...]:
@@ -244,12 +242,3 @@ def check(plan: Plan) -> None:
                 raise MappingError(
                     f"{'.'.join(path[:length])} cannot be a field and hold the field {'.'.join(path)} as well."
                 )
-
-
-def nameable(key: str) -> bool:
-    """Whether a decoder can be made that knows this key: one with quotes, backslashes or control characters it cannot.
-
-    >>> nameable("dep_delay"), nameable('12" disc')
-    (True, False)
-    """
-    return not any(character < " " or character in '"\\' for character in key)

@@ -154,7 +154,74 @@ MODELS: list[tuple[str, str]] = [
     ),
     (
         START + "    columns: {overrides: {a: {method: 'evidently:'}}}\n",
-        "9:39: models.m.columns.overrides.a.method: unknown method 'evidently:' (did you mean evidently:NAME?)",
+        (
+            "9:39: models.m.columns.overrides.a.method: Evidently has no test '' (known: TVD, anderson, chisquare, "
+            "cramer_von_mises, ed, empirical_mmd, es, fisher_exact, g_test, hellinger, jensenshannon, kl_div, ks, "
+            "mannw, psi, t_test, wasserstein, z)"
+        ),
+    ),
+    (
+        START + "    columns: {overrides: {a: {method: 'evidently:andersen'}}}\n",
+        "9:39: models.m.columns.overrides.a.method: Evidently has no test 'andersen' (did you mean anderson?)",
+    ),
+    (
+        START + "    columns: {overrides: {a: {type: boolean, method: ks}}}\n",
+        (
+            "9:54: models.m.columns.overrides.a.method: ks is for numeric columns, and this one is boolean (for those: "
+            "auto, psi, jensenshannon, kl_div, chisquare, hellinger, tvd, z, evidently:TVD, evidently:chisquare, "
+            "evidently:fisher_exact, evidently:g_test, evidently:hellinger, evidently:jensenshannon, evidently:kl_div, "
+            "evidently:psi, evidently:z)"
+        ),
+    ),
+    (
+        START + "    columns: {overrides: {a: {type: categorical, direction: up}}}\n",
+        "9:61: models.m.columns.overrides.a.direction: is for numeric columns, and this one is categorical",
+    ),
+    (
+        START + "    columns: {overrides: {a: {type: categorical, range: [0, 1]}}}\n",
+        "9:50: models.m.columns.overrides.a.range: is for numeric columns, and this one is categorical",
+    ),
+    (
+        START + "    columns: {overrides: {a: {threshold: .nan}}}\n",
+        "9:42: models.m.columns.overrides.a.threshold: must be a finite number, not .nan",
+    ),
+    (
+        START + "    columns: {overrides: {a: {range: [0, .inf]}}}\n",
+        "9:42: models.m.columns.overrides.a.range[1]: must be a finite number, not .inf",
+    ),
+    (
+        START + "    columns: {overrides: {a: {missing: {max: .nan}}}}\n",
+        ("9:46: models.m.columns.overrides.a.missing.max: must be between 0 and 1, or between 0% and 100%, not .nan"),
+    ),
+    (
+        LABELLED + "    alerts: {quality: {recall: {min: -.inf}}}\n",
+        "11:38: models.m.alerts.quality.recall.min: must be a finite number, not -.inf",
+    ),
+    (
+        START.replace("{topic: t}", "{topic: [t, t]}"),
+        "6:30: models.m.predictions.topic[1]: names 't' a second time",
+    ),
+    (
+        START.replace("{topic: t}", "{topic: t, fields: {features: ['features.*', '*']}}"),
+        (
+            "6:38: models.m.predictions.fields.features: has several patterns with a star, features.* and * "
+            "(keep one, and list the other features by their paths)"
+        ),
+    ),
+    (
+        START.replace("{topic: t}", "{topic: t, fields: {prediction: output, score: output.score}}"),
+        (
+            "6:50: models.m.predictions.fields.prediction: "
+            "output cannot be a field and hold the field output.score as well"
+        ),
+    ),
+    (
+        START.replace("{topic: t}", "{topic: t, where: {features: a}}"),
+        ("6:47: models.m.predictions.where.features: features cannot be a field and hold the field features.* as well"),
+    ),
+    (
+        START.replace("{topic: t}", "{topic: t, where: {'header:': a}}"),
+        "6:37: models.m.predictions.where.header:: names no header: write header:NAME",
     ),
     (
         START + "    columns: {overrides: {a: {range: [2, 1]}}}\n",
@@ -183,6 +250,23 @@ def test_a_model(problems_of: Problems, text: str, expected: str) -> None:
 
 WITHOUT_SLACK = BEGINNING.replace("slack: {bot_token: xoxb-test}", "clock: wall")
 INSTALLATIONS: list[tuple[str, list[str]]] = [
+    (
+        BEGINNING.replace("kafka:9092", "k:99999") + START,
+        [
+            (
+                "2:28: kafka.bootstrap_servers[0]: must be HOST:PORT, such as kafka:9092, with a port from 1 to 65535, "
+                "not 'k:99999'"
+            )
+        ],
+    ),
+    (
+        BEGINNING + START + "receivers: {r: {type: webhook, url: notaurl}}\n",
+        ["9:37: receivers.r.url: must be an address that begins with http:// or https://"],
+    ),
+    (
+        BEGINNING + START + "    receivers: [r, s, r]\nreceivers: {r: &r {type: slack, channel: c}, s: *r}\n",
+        ["9:23: models.m.receivers[2]: names 'r' a second time"],
+    ),
     (
         WITHOUT_SLACK + START,
         ["8:14: warning: models.m.channel: this channel is never told: there is no `slack` section"],

@@ -43,6 +43,11 @@ MISTAKES: list[tuple[str, str | bytes, list[str]]] = [
         "a: 1\n---\nb: 2\n",
         ["2:1: a second document begins here (a configuration file holds one document)"],
     ),
+    (
+        "a tab that may mean this or that",
+        "a:\n  b:\n\tc: 1\n",
+        ["3:1: a tab stands where YAML allows only spaces (indent with spaces)"],
+    ),
     ("a number as key", "a:\n  5: x\n", ["2:3: a: the key 5 must be text (put it in quotes)"]),
     (
         "no key",

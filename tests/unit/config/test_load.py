@@ -53,6 +53,18 @@ MISTAKES: list[tuple[str, list[str]]] = [
     ),
     ("receivers: {r: {type: webhook}}\n" + MODEL, ["4:13: receivers.r.url: is required"]),
     ("", ["1:1: models: names no model"]),
+    ("---\n" + MODEL, ["4:1: a second document begins here (a configuration file holds one document)"]),
+    (
+        "models:\n  m:\n\tpredictions: {topic: t}\n\tchannel: c\n",
+        [
+            "6:1: a tab stands where YAML allows only spaces (indent with spaces)",
+            "7:1: a tab stands where YAML allows only spaces (indent with spaces)",
+        ],
+    ),
+    (
+        "models:\n\tm: {predictions: {topic: t}, channel: c}\n",
+        ["5:1: a tab stands where YAML allows only spaces (indent with spaces)"],
+    ),
     ("models:\n", ["4:1: models: names no model"]),
     ("models: {}\n", ["4:1: models: names no model"]),
     ("models: [m]\n", ["4:1: models: must be a mapping of names to models"]),
@@ -174,7 +186,7 @@ defaults:
 models:
   m:
     predictions: {topic: t, where: {model: 007}}
-    reference: {uri: s3://bucket/r.parquet}
+    reference: {uri: file:///data/r.parquet}
     columns: {exclude: c}
     labels: null
     window:
@@ -186,7 +198,7 @@ models:
     assert found.columns.exclude == ("c",)
     assert found.labels is None
     assert found.window.size == timedelta(days=1)
-    assert found.reference.uri == "s3://bucket/r.parquet"
+    assert found.reference.uri == "file:///data/r.parquet"
 
 
 def test_a_bad_model_is_left_out_and_the_others_run(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ models:
     predictions:
       topic: t
       where: {model: m}
-    reference: {uri: "s3://user:hunter2@bucket/r.parquet"}
+    runbook: "https://user:hunter2@wiki/m"
     channel: "#${TEAM}"
     window: {every: 1d}
     alerts: {for: 3}
@@ -48,7 +48,7 @@ def test_each_value_of_a_model_and_where_it_comes_from(file: Path) -> None:
         "predictions.where.model": ("m", "14"),
         "predictions.fields.id": ("id", "built-in"),
         "labels": ("null", "built-in"),
-        "reference.uri": ("s3://**********@bucket/r.parquet", "15"),
+        "runbook": ("https://**********@wiki/m", "15"),
         "channel": ("#ml", "16"),
         "window.size": ("2d", "8"),
         "window.every": ("1d", "17"),

@@ -8,19 +8,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from daemon.config.forms import (
+    Condition,
+    Features,
+    FieldPath,
+    Groups,
+    Listen,
+    Names,
+    ReferenceFile,
+    Servers,
+    Text,
+    Topics,
+    Url,
+)
 from daemon.config.quantities import (
     LONGEST,
     AlarmBudget,
     Duration,
-    Features,
     FirstWindows,
-    Groups,
-    Names,
     PositiveDuration,
     Share,
-    SomeNames,
     Start,
-    Text,
     Windows,
     duration_text,
     parse_duration,
@@ -54,6 +62,18 @@ READ = [
     (Groups, ["a", ["b", "c"]], (("a",), ("b", "c"))),
     (Features, "features.*", "features.*"),
     (Features, ["a", "b.*"], ("a", "b.*")),
+    (Servers, "kafka:9092", ("kafka:9092",)),
+    (Servers, "a:1, b:2", ("a:1", "b:2")),
+    (Servers, ["[::1]:9092", "a-b.c_d:65535"], ("[::1]:9092", "a-b.c_d:65535")),
+    (Topics, "A.b_c-9", ("A.b_c-9",)),
+    (Topics, ["t" * 249, "__x"], ("t" * 249, "__x")),
+    (Listen, "127.0.0.1:0", "127.0.0.1:0"),
+    (Url, "https://user:pass@h:8443/x?y", "https://user:pass@h:8443/x?y"),
+    (ReferenceFile, "file:///data/a%20b.PARQUET", "file:///data/a%20b.PARQUET"),
+    (ReferenceFile, "../r.csv", "../r.csv"),
+    (Condition, "header:x y", "header:x y"),
+    (Condition, "a.b", "a.b"),
+    (Features, "*", "*"),
     (Text, 7, "7"),
     (Text, True, "true"),
 ]
@@ -80,8 +100,32 @@ REFUSED = [
     (Share, "most", "must be a share such as 90% or 0.9, not 'most'"),
     (AlarmBudget, "2 per fortnight", "`N per day`, `N per week` or `N per month`"),
     (AlarmBudget, "0 per week", "more than 0"),
-    (SomeNames, [], "at least 1 item"),
+    (Share, float("nan"), "must be between 0 and 1, or between 0% and 100%, not .nan"),
+    (Topics, [], "must not be empty"),
+    *(
+        (Topics, name, "cannot be a Kafka topic's name: letters")
+        for name in ("a b", "a/b", "caf\xe9", ".", "..", "t" * 250)
+    ),
+    *(
+        (Servers, server, "must be HOST:PORT, such as kafka:9092, with a port from 1 to 65535, not")
+        for server in ("k", "k:", ":9092", "k:0", "k:99999", "k:9092:1", "http://k:1", "k:one", "a:1,", "::1:9092")
+    ),
+    *((Listen, listen, "must be ADDRESS:PORT") for listen in ("8080", ":8080", "h:99999", "http://h:80")),
+    *(
+        (Url, url, "must be an address that begins with http:// or https://")
+        for url in ("notaurl", "ftp://h/", "http://", "https:///path", "http://h:99999/", "http://h /", "http://[::1")
+    ),
+    (ReferenceFile, "s3://b/r.parquet", "s3:// is not read: copy the file to this machine and give its path"),
+    (ReferenceFile, "https://h/r.csv", "https:// is not read"),
+    (ReferenceFile, "file://r.csv", "must be file:///PATH, with three slashes"),
+    (ReferenceFile, "/data/a.txt", "must end in .parquet or .csv, not 'a.txt'"),
+    (ReferenceFile, "/data/reference", "must end in .parquet or .csv, not 'reference'"),
+    *((FieldPath, path, "must be keys with single dots between them") for path in (".a", "a.", "a..b")),
+    (FieldPath, 'a."b"', "a key with a quote, a backslash or a control character cannot be read"),
+    (Condition, "", "must be keys with single dots between them, such as model.name, not ''"),
+    (Condition, "header:", "names no header: write header:NAME"),
     (Features, [], "must be a field path"),
+    *((Features, path, "a star stands alone or for the last key") for path in ("feat*", "*.a", "a.*.b", "**")),
 ]
 
 

@@ -43,11 +43,13 @@ def test_a_variable_is_read_after_the_yaml(tmp_path: Path) -> None:
     file = tmp_path / "driftd.yaml"
     file.write_text(
         HEAD.replace("k:1", '"${SERVERS}"') + MODEL + '    window: {min_rows: "${ROWS:-300}"}\n    mention: ${WHO}\n'
+        "    positive_label: ${LABEL}\n"
     )
-    settings = load(file, environ={"SERVERS": "a:1, b: [2", "WHO": "007"})
-    assert settings.kafka.bootstrap_servers == ("a:1, b: [2",)
+    settings = load(file, environ={"SERVERS": "a:1, b:2", "WHO": "007", "LABEL": "a: [2"})
+    assert settings.kafka.bootstrap_servers == ("a:1", "b:2")
     assert settings.models["m"].window.min_rows == 300
     assert settings.models["m"].mention == "007"
+    assert settings.models["m"].positive_label == "a: [2"
 
 
 def test_a_secret_comes_from_its_file(tmp_path: Path) -> None:

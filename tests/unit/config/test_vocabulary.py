@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+import ast
+import doctest
+import os
+import subprocess
+import sys
 from typing import get_args
 
+from daemon.config import vocabulary
 from daemon.config.settings import Model
-from daemon.config.vocabulary import FORMATS, METHODS, NEEDS_SCORE, QUALITY_METRICS
+from daemon.config.vocabulary import EVIDENTLY_TESTS, FORMATS, METHODS, NEEDS_SCORE, QUALITY_METRICS
 from daemon.stream.formats import formats
 from detectors import drift, quality
 
 
 def test_methods() -> None:
-    assert sorted(METHODS) == sorted(drift.METHODS.names())
+    assert {name: set(kinds) for name, kinds in METHODS.items()} == {
+        method.name: {kind.value for kind in method.thresholds} for method in drift.METHODS
+    }
+
+
+def test_evidently_s_tests() -> None:
+    # In a process of its own: Evidently takes hundreds of megabytes and warns on import.
+    program = """
+from importlib import import_module
+import_module("evidently.legacy.calculations.stattests")
+found = import_module("evidently.legacy.calculations.stattests.registry")._registered_stat_tests
+words = {"Numerical": "numeric", "Categorical": "categorical"}
+kinds = {name: sorted(words[kind.name] for kind in kinds if kind.name in words) for name, kinds in found.items()}
+print({name: tuple(found) for name, found in kinds.items() if found})
+"""
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "DO_NOT_TRACK": "1"})
+    assert ast.literal_eval(done.stdout) == {name: tuple(sorted(kinds)) for name, kinds in EVIDENTLY_TESTS.items()}
+
+
+def test_the_examples_hold() -> None:
+    assert doctest.testmod(vocabulary) == doctest.TestResults(failed=0, attempted=1)
 
 
 def test_metrics() -> None:

@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from daemon.stream.mapping import Path, nameable
+from daemon.config.forms import nameable
+from daemon.stream.mapping import Path
 
 
 def texts_at(path: Path, values: Sequence[bytes | None]) -> list[str | None]:

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from daemon.stream.mapping import ACCEPTED, REQUIRED, Fetch, Kind, Path, Plan, nameable
+from daemon.config.forms import nameable
+from daemon.stream.mapping import ACCEPTED, REQUIRED, Fetch, Kind, Path, Plan
 
 _LEARN_KEYS = 200
 """A model whose messages hold more keys that nobody asked for has them skipped."""
