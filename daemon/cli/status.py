@@ -54,6 +54,7 @@ def status(
 
 
 def _gather(conn: Connection, settings: Settings, now: Micros) -> dict[str, object]:
+    from daemon.schedule.first_row import no_row_yet
     from daemon.store import books, incidents, outbox, references, status
 
     states = status.model_states_by_name(conn)
@@ -66,6 +67,7 @@ def _gather(conn: Connection, settings: Settings, now: Micros) -> dict[str, obje
                 "model": name,
                 "state": "starting" if state is None else state.state,
                 "reason": None if state is None or not state.reason else state.reason,
+                "no_row_yet": no_row_yet(conn, name, settings.models[name]),
                 "rows": kept.get(name, {}).get("profiled", 0),
                 **_reading(conn, settings, name),
                 "reference": references.current(conn, name),
@@ -136,6 +138,8 @@ def _print(found: dict[str, object], *, with_books: bool) -> None:
     for model in models:
         if model["reason"]:
             say(f"{model['model']}: {model['reason']}")
+        if model["no_row_yet"]:
+            say(f"{model['model']} has no row yet: {model['no_row_yet']}.")
     for note in trouble:
         say(f"Trouble since {_minute(note['since'])}: {note['sentence']}")
     waited = found["undelivered_seconds"]

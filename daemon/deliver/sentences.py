@@ -83,7 +83,8 @@ def happened(line: Line) -> str:
         case Signal.PREDICTION_DRIFT | Signal.LABEL_DRIFT | Signal.FEATURE_DRIFT:
             text = _moved(key, facts)
         case Signal.NO_PREDICTIONS:
-            text = "The producer has stopped: every partition is read to its end"
+            # Only a model that never had a row has a reason that is not the producer's end.
+            text = capital(facts.driver or "The producer has stopped: every partition is read to its end")
         case Signal.DATA_QUALITY if facts.current is not None:
             text = _bad_data(key, facts.current, facts)
         case _:
@@ -220,7 +221,8 @@ def _since(incident: Incident, heads: list[Line], zone: tzinfo) -> list[str]:
     if first.key.signal is Signal.NO_PREDICTIONS:
         usual = first.facts.usual
         gap = [] if usual is None else [f"Usual gap at most {length(int(usual * SECOND))}"]
-        return [f"Last row {clock(first.since, zone)}", *gap]
+        began = "Last row" if first.facts.driver is None else "No row since reading began on"
+        return [f"{began} {clock(first.since, zone)}", *gap]
     windows = f" ({incident.windows} windows)" if incident.windows > 1 else ""
     parts = [f"Since {day(incident.since, zone)} {zone_name(incident.since, zone)}{windows}"]
     if incident.rows is not None:

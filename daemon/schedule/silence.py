@@ -1,4 +1,4 @@
-"""Whether rows still come, and whether driftd keeps up with them: pure judgements on what has been read."""
+"""Whether rows and labels still come, and whether any were lost: pure judgements on what has been read."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Literal
 
+from daemon.incidents.words import length
 from detectors.findings import Finding, Signal, Verdict
 from detectors.instants import DAY, MINUTE, SECOND, Micros, micros, rfc3339
 
@@ -15,16 +16,20 @@ SHORTEST_SILENCE: Micros = 30 * MINUTE
 """What `auto` never falls below: a model with a row a second pauses longer for a deployment."""
 GAP_FACTOR = 1.5
 LEARNING_DAYS = 3
-LAG_LIMIT: Micros = 15 * MINUTE
-STALL_LIMIT: Micros = 10 * MINUTE
+UNKNOWN_SILENCE: Micros = DAY
+"""What `auto` allows at least while there is nothing to learn from: no row yet, or too few days of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """How long rows may stay away, and how long they usually do; `usual` is None when a duration was configured."""
+    """How long rows may stay away, and how long they usually do.
+
+    `usual` is None when a duration was configured, and when it is `unknown`.
+    """
 
     after: Micros
     usual: Micros | None = None
+    unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +47,6 @@ class Stretch:
 
     last_row: Micros
     next_row: Micros
-
-
-@dataclass(frozen=True, slots=True)
-class Partition:
-    """How far one partition has been read. Offsets are those of the next record to read; times are wall clock.
-
-    `end` and `asked_at` are the partition's end and when Kafka was asked for it, `moved_at` is when `next` last grew,
-    and `last_record` the timestamp of the last record that was read.
-    """
-
-    topic: str
-    number: int
-    next: int
-    end: int | None
-    asked_at: Micros | None
-    moved_at: Micros
-    last_record: Micros | None
-
-    @property
-    def behind(self) -> bool:
-        """Whether records wait to be read."""
-        return self.end is not None and self.next < self.end
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +78,18 @@ def allowance(
     if usual is None:
         return None
     return Allowance(max(SHORTEST_SILENCE, int(GAP_FACTOR * usual)), usual)
+
+
+def until_known(allowed: Allowance | None, setting: timedelta | Literal["auto"], *, has_rows: bool) -> Allowance:
+    """What is allowed now: `allowed`, but with `auto` no less than UNKNOWN_SILENCE before there is anything usual.
+
+    Before its first row a model may still be on its way into service, whatever its reference says of ordinary gaps.
+    """
+    if allowed is None:
+        return Allowance(UNKNOWN_SILENCE, unknown=True)
+    if setting == "auto" and not has_rows and allowed.after < UNKNOWN_SILENCE:
+        return Allowance(UNKNOWN_SILENCE, allowed.usual, unknown=True)
+    return allowed
 
 
 def live_gap(spans: Iterable[Span]) -> Micros | None:
@@ -131,16 +126,22 @@ def proven_stretches(spans: Iterable[Span], allowed: Allowance, after: Micros, u
     return found
 
 
-def no_predictions(last_row: Micros, until: Micros, allowed: Allowance) -> Finding:
-    """The judgement on a silence from `last_row` to `until`, which is now or the next row. Values are seconds."""
+def no_predictions(last_row: Micros, until: Micros, allowed: Allowance, *, never: str | None = None) -> Finding:
+    """The judgement on a silence from `last_row` to `until`, which is now or the next row. Values are seconds.
+
+    `never` says why there has been no row at all: then `last_row` is when reading began.
+    """
     silence = until - last_row
     violated = silence > allowed.after
     detail = None
     if violated:
-        usual = f"usual gap at most {_length(allowed.usual)}" if allowed.usual is not None else "the configured limit"
+        usual = f"usual gap at most {length(allowed.usual)}" if allowed.usual is not None else "the configured limit"
+        usual = "nothing to learn from yet" if allowed.unknown else usual
+        since = rfc3339(last_row)
         detail = (
-            f"no row since {rfc3339(last_row)}: {_length(silence)}, allowed {_length(allowed.after)} ({usual}); "
-            "every partition is read to its end"
+            f"no row {f'since {since}' if never is None else f'so far, read since {since}'}: "
+            f"{length(silence)}, allowed {length(allowed.after)} ({usual}); "
+            f"{never or 'every partition is read to its end'}"
         )
     return Finding(
         signal=Signal.NO_PREDICTIONS,
@@ -152,60 +153,7 @@ def no_predictions(last_row: Micros, until: Micros, allowed: Allowance) -> Findi
         current=silence / SECOND,
         flagged=violated,
         immediate=True,
-        detail=detail,
-    )
-
-
-def caught_up(partitions: Sequence[Partition], now: Micros, within: Micros) -> bool:
-    """Whether Kafka has said, at most `within` ago, that nothing waits: else a silence is not the producer's."""
-    return bool(partitions) and all(
-        not partition.behind and partition.asked_at is not None and now - partition.asked_at <= within
-        for partition in partitions
-    )
-
-
-def stalled(partitions: Sequence[Partition], now: Micros) -> Finding:
-    """Partitions whose records wait while nothing is read of them; the value is how many."""
-    standing = [p for p in partitions if p.behind and now - p.moved_at > STALL_LIMIT]
-    detail = None
-    if standing:
-        first = standing[0]
-        more = f" and {len(standing) - 1} more" if len(standing) > 1 else ""
-        detail = (
-            f"{first.topic}[{first.number}]{more}: nothing read for {_length(now - first.moved_at)}, "
-            f"stands at offset {first.next} of {first.end}"
-        )
-    return Finding(
-        signal=Signal.STALLED,
-        metric="stalled_partitions",
-        verdict=Verdict.VIOLATED if standing else Verdict.OK,
-        value=float(len(standing)),
-        threshold=0.0,
-        flagged=bool(standing),
-        immediate=True,
-        detail=detail,
-    )
-
-
-def lagging(partitions: Sequence[Partition], now: Micros) -> Finding:
-    """How old the oldest partition's last record is while more records wait, in seconds."""
-    behind = [p for p in partitions if p.behind and p.last_record is not None]
-    lags = {p: now - p.last_record for p in behind if p.last_record is not None}
-    worst = max(lags, key=lambda p: lags[p], default=None)
-    lag = max(0, lags[worst]) if worst is not None else 0
-    violated = lag > LAG_LIMIT
-    detail = None
-    if violated and worst is not None:
-        waiting = sum((p.end or 0) - p.next for p in behind)
-        detail = f"{worst.topic}[{worst.number}] is {_length(lag)} behind; {waiting} records wait to be read"
-    return Finding(
-        signal=Signal.LAGGING,
-        metric="lag",
-        verdict=Verdict.VIOLATED if violated else Verdict.OK,
-        value=lag / SECOND,
-        threshold=LAG_LIMIT / SECOND,
-        flagged=violated,
-        immediate=True,
+        driver=never if violated else None,
         detail=detail,
     )
 
@@ -244,19 +192,3 @@ def labels_missing(expected: int, joined: int, coverage: float) -> Finding:
         immediate=True,
         detail=f"{joined} of {expected} predictions have a label; {coverage:.0%} were expected" if violated else None,
     )
-
-
-def _length(length: Micros) -> str:
-    """A length of time in its two largest units.
-
-    >>> _length(43 * MINUTE), _length(DAY + 90 * MINUTE)
-    ('43 min', '1 d 1 h')
-    """
-    parts: list[str] = []
-    for unit, name in ((DAY, "d"), (60 * MINUTE, "h"), (MINUTE, "min"), (SECOND, "s")):
-        if length >= unit and len(parts) < 2:
-            parts.append(f"{length // unit} {name}")
-            length %= unit
-        elif parts:
-            break
-    return " ".join(parts) or "0 s"

@@ -8,24 +8,26 @@ from dataclasses import dataclass
 from daemon import __version__
 from daemon.config.settings import Settings
 from daemon.incidents.board import Observation
+from daemon.schedule.first_row import no_row_yet, reading_since
+from daemon.schedule.lag import LAG_LIMIT, Look, Partition, caught_up, lagging, stalled
 from daemon.schedule.recording import Recorder
 from daemon.schedule.silence import (
     SHORTEST_SILENCE,
     Allowance,
     Lost,
-    Partition,
-    caught_up,
-    lagging,
     lost_offsets,
     no_predictions,
-    stalled,
+    until_known,
 )
 from daemon.schedule.stretches import LOOK_BACK, allowed_silence, spans_of
 from daemon.schedule.watch import Watched
-from daemon.store import Connection, Store, collecting, gaps, watermarks
+from daemon.store import Connection, Store, collecting, gaps, status, watermarks
 from daemon.store.evaluations import Evaluation
 from detectors.findings import FIRING, Finding
 from detectors.instants import MINUTE, Micros, micros
+
+LOOKS_APART: Micros = MINUTE
+"""Of the looks at a partition so many are kept: one a minute, as far back as lag is judged by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,10 @@ class Judgement:
     finding: Finding
 
 
+_Place = tuple[str, str, str, int]
+"""A model, the role that it reads in, a topic's id and a partition."""
+
+
 class Traffic:
     """Looks at how far each model's partitions have been read. Under `clock: event` only lost offsets are judged."""
 
@@ -46,7 +52,9 @@ class Traffic:
         self._recorder = recorder
         self._clock = clock
         self._fresh = max(MINUTE, 3 * micros(settings.store.checkpoint))
-        self._moved: dict[tuple[str, str, str, int], tuple[int, Micros]] = {}
+        self._moved: dict[_Place, tuple[int, Micros]] = {}
+        self._looks: dict[_Place, list[Look]] = {}
+        self._missing: dict[str, Micros] = {}
 
     def look(self) -> int:
         """Judges every model and returns how many changes were recorded."""
@@ -72,36 +80,53 @@ class Traffic:
         found = list(self._lost(conn, watched, now))
         if watched.clock == "event":
             return found
+        state = status.model_states_by_name(conn).get(watched.name)
+        began = reading_since(conn, state)
+        if began is None:
+            # It waits for its reference and reads nothing: what comes meanwhile is neither lag nor silence.
+            self._forget(watched.name)
+            return found
         predictions = self._partitions(conn, watched, "predictions", now)
         labels = self._partitions(conn, watched, "labels", now)
-        silence = self._silence(conn, watched, predictions, now)
+        silence = self._silence(conn, watched, predictions, began, now)
         read = [*predictions, *labels]
         if (collection := collecting.load(conn, watched.name)) is not None:
             # Where its reference is collected, a model waits for its slowest partition on purpose.
             read = [*(() if collection.is_open else predictions), *(labels if collection.is_labelled else ())]
         standing = stalled(read, now)
-        lag = lagging(read, now)
         since = min((p.moved_at for p in read if p.behind), default=now)
-        found += [Judgement("stalled", since, standing)]
-        found += [Judgement("lagging", now - int((lag.value or 0) * 1_000_000), lag)]
+        found.append(Judgement("stalled", since, standing))
+        if (lag := lagging(read, now)) is not None:
+            found.append(Judgement("lagging", now - int((lag.value or 0) * 1_000_000), lag))
         return [*found, *silence]
 
     def _silence(
-        self, conn: Connection, watched: Watched, partitions: Sequence[Partition], now: Micros
+        self, conn: Connection, watched: Watched, partitions: Sequence[Partition], began: Micros, now: Micros
     ) -> list[Judgement]:
-        known = watermarks.known_partitions(conn, watched.name, "predictions", watched.prediction_topics) or []
-        arrived = [one.position.last_record_time for one in known if one.position is not None]
+        setting = watched.model.alerts.no_predictions.after
+        known = watermarks.known_partitions(conn, watched.name, "predictions", watched.prediction_topics)
+        arrived = [one.position.last_record_time for one in known or [] if one.position is not None]
         last = max((at for at in arrived if at is not None), default=None)
-        if last is None or not caught_up(partitions, now, self._fresh):
+        never = no_row_yet(conn, watched.name, watched.model) if last is None else None
+        if last is None and never is None:
             return []
-        if watched.model.alerts.no_predictions.after == "auto" and now - last <= SHORTEST_SILENCE:
-            # Less than `auto` could ever object to: what is usual need not be looked up, as it is not nearly always.
-            allowed: Allowance | None = Allowance(SHORTEST_SILENCE)
+        if known is None:
+            # The topic is not there: Kafka has to have been asked by this very process.
+            asked_since = self._missing.setdefault(watched.name, now)
+            if now - asked_since <= self._fresh or any(n.key == "stream.kafka" for n in status.load_notes(conn)):
+                return []
         else:
-            allowed = allowed_silence(conn, watched, spans_of(conn, watched.name, now - LOOK_BACK, now))
-        if allowed is None:
-            return []
-        return [Judgement("silence", last, no_predictions(last, now, allowed))]
+            self._missing.pop(watched.name, None)
+            if not caught_up(partitions, now, self._fresh):
+                return []
+        last = began if last is None else last
+        if setting == "auto" and now - last <= SHORTEST_SILENCE:
+            # Less than `auto` could ever object to: what is usual need not be looked up, as it is not nearly always.
+            allowed = Allowance(SHORTEST_SILENCE)
+        else:
+            usual = allowed_silence(conn, watched, spans_of(conn, watched.name, now - LOOK_BACK, now))
+            allowed = until_known(usual, setting, has_rows=never is None)
+        return [Judgement("silence", last, no_predictions(last, now, allowed, never=never))]
 
     def _lost(self, conn: Connection, watched: Watched, now: Micros) -> list[Judgement]:
         """Offsets that were never read: told once, and over when the windows that they fell into have passed."""
@@ -121,22 +146,41 @@ class Traffic:
             if one.position is None:
                 continue
             key = (watched.name, role, one.partition.topic_id, one.partition.partition)
+            place, end = one.position.next_offset, one.partition.end_offset
             offset, since = self._moved.get(key, (-1, now))
-            if offset != one.position.next_offset:
+            if offset != place or (end is not None and place >= end):
                 since = now
-            self._moved[key] = (one.position.next_offset, since)
+            self._moved[key] = (place, since)
+            # What others have read of a shared topic says nothing of a model that is behind them.
+            whose = one.position if one.is_behind else one.partition
             found.append(
                 Partition(
                     topic=one.partition.topic,
                     number=one.partition.partition,
-                    next=one.position.next_offset,
-                    end=one.partition.end_offset,
+                    next=place,
+                    end=end,
                     asked_at=one.partition.attested_at,
                     moved_at=since,
-                    last_record=one.partition.last_record_time,
+                    last_record=whose.last_record_time,
+                    looks=self._look_at(key, Look(now, place, end)),
                 )
             )
         return found
+
+    def _look_at(self, key: _Place, look: Look) -> tuple[Look, ...]:
+        """The earlier looks at a partition; keeps this one beside them."""
+        looks = self._looks.setdefault(key, [])
+        before = tuple(looks)
+        if not looks or look.at - looks[-1].at >= LOOKS_APART:
+            looks.append(look)
+        while len(looks) > 1 and look.at - looks[1].at >= LAG_LIMIT:
+            del looks[0]
+        return before
+
+    def _forget(self, model: str) -> None:
+        for kept in (self._moved, self._looks):
+            for key in [key for key in kept if key[0] == model]:
+                del kept[key]
 
     def _is_news(self, conn: Connection, model: str, judgement: Judgement) -> bool:
         """Whether the finding is another than what the board says already."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kafka import KafkaProducer
 
+from daemon.cli.errors import Exit
 from deploy.slack.local import LocalSlack
 from detectors.instants import DAY, rfc3339
 from tests.conftest import Broker, MakeTopic
@@ -83,6 +84,21 @@ def test_bad_messages_are_dead_letters_and_the_others_count(kafka: Broker, topic
     assert status["models"][0]["books"]["dead_lettered"] == 3
 
 
+def test_status_says_why_a_model_has_no_row(kafka: Broker, topic: MakeTopic, tmp_path: Path) -> None:
+    predictions = topic(1)
+    with contextlib.closing(KafkaProducer(bootstrap_servers=kafka.bootstrap, acks="all")) as producer:
+        for number in range(3):
+            producer.send(predictions, b'{"id": "%d", "ts": "2013-03-01T00:00:00Z", "model": "returns"}' % number)
+    source = {"topic": predictions, "start": "earliest", "where": {"model": "orders"}}
+    config = configure(tmp_path, kafka.bootstrap, predictions, None, model={"predictions": source})
+    assert driftd("run", "--until-end", "--config", config).returncode == 0
+    status = driftd("status", "--config", config).stdout
+    assert (
+        "orders has no row yet: none of the 3 messages read so far is a prediction of it: "
+        "3 ignored (predictions.where is {model: orders})." in status
+    )
+
+
 def test_a_second_run_has_nothing_to_add(kafka: Broker, topic: MakeTopic, tmp_path: Path) -> None:
     predictions = topic(2)
     produce(kafka.bootstrap, predictions, orders(0, 3, seed=5))
@@ -91,3 +107,15 @@ def test_a_second_run_has_nothing_to_add(kafka: Broker, topic: MakeTopic, tmp_pa
     before = results(config, "--revisions", "all")
     assert driftd("run", "--until-end", "--config", config).returncode == 0
     assert results(config, "--revisions", "all") == before
+
+
+def test_a_topic_that_does_not_exist_ends_the_run_with_its_name(
+    kafka: Broker, topic: MakeTopic, tmp_path: Path
+) -> None:
+    predictions = topic(2)
+    config = configure(tmp_path, kafka.bootstrap, predictions, f"{predictions}.labels")
+    done = driftd("run", "--until-end", "--config", config)
+    assert done.returncode == Exit.UNREACHABLE
+    assert f"{predictions}.labels does not exist yet" in done.stderr.splitlines()[-1]
+    status = driftd("status", "--config", config).stdout
+    assert f"The topic {predictions}.labels does not exist yet: it is waited for." in status

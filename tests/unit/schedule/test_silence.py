@@ -1,33 +1,25 @@
-"""When does a model count as silent, a partition as standing still, driftd as lagging: tables of cases."""
+"""When does a model count as silent, and when are labels missing: tables of cases."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from daemon.schedule.silence import (
     Allowance,
-    Partition,
     Span,
     Stretch,
     allowance,
-    caught_up,
     labels_missing,
-    lagging,
     live_gap,
     no_predictions,
     proven_stretches,
-    stalled,
+    until_known,
 )
 from detectors.findings import Verdict
 from detectors.instants import DAY, HOUR, MINUTE, SECOND
-
-
-def partition(
-    *, next: int = 10, end: int | None = 10, asked_at: int | None = 0, moved_at: int = 0, last: int | None = 0
-) -> Partition:
-    return Partition("flights", 0, next, end, asked_at, moved_at, last)
 
 
 @pytest.mark.parametrize(
@@ -96,48 +88,30 @@ def test_silence_is_told_in_seconds_and_in_words() -> None:
     assert no_predictions(0, 30 * MINUTE, Allowance(30 * MINUTE)).verdict is Verdict.OK
 
 
-@pytest.mark.parametrize(
-    ("partitions", "expected"),
-    [
-        ([partition(asked_at=50 * SECOND)], True),
-        ([partition(asked_at=0)], False),
-        ([partition(asked_at=None, end=None)], False),
-        ([partition(asked_at=50 * SECOND), partition(asked_at=50 * SECOND, next=9)], False),
-        ([], False),
-    ],
-)
-def test_a_silence_is_the_producers_only_when_nothing_waits(partitions: list[Partition], expected: bool) -> None:
-    assert caught_up(partitions, MINUTE, 30 * SECOND) is expected
+def test_without_any_row_the_reason_is_told() -> None:
+    finding = no_predictions(0, 2 * DAY, Allowance(DAY, unknown=True), never="no message has come since reading began")
+    assert finding.driver == "no message has come since reading began"
+    assert finding.detail == (
+        "no row so far, read since 1970-01-01T00:00:00Z: 2 d, allowed 1 d (nothing to learn from yet); "
+        "no message has come since reading began"
+    )
 
 
 @pytest.mark.parametrize(
-    ("given", "verdict"),
+    ("known", "setting", "has_rows", "expected"),
     [
-        (partition(next=3, moved_at=0), Verdict.VIOLATED),
-        (partition(next=3, moved_at=5 * MINUTE), Verdict.OK),
-        (partition(next=10, moved_at=0), Verdict.OK),
-        (partition(end=None), Verdict.OK),
+        (Allowance(5 * MINUTE), timedelta(minutes=5), False, 5 * MINUTE),
+        (Allowance(HOUR, 40 * MINUTE), "auto", True, HOUR),
+        (Allowance(HOUR, 40 * MINUTE), "auto", False, DAY),
+        (Allowance(9 * DAY, 6 * DAY), "auto", False, 9 * DAY),
+        (None, "auto", True, DAY),
+        (None, "auto", False, DAY),
     ],
 )
-def test_a_partition_stands_still_when_records_wait_and_none_is_read(given: Partition, verdict: Verdict) -> None:
-    assert stalled([partition(), given], 11 * MINUTE).verdict is verdict
-
-
-@pytest.mark.parametrize(
-    ("given", "verdict"),
-    [
-        (partition(next=3, last=0), Verdict.VIOLATED),
-        (partition(next=3, last=10 * MINUTE), Verdict.OK),
-        (partition(next=10, last=0), Verdict.OK),
-        (partition(next=3, last=None), Verdict.OK),
-    ],
-)
-def test_lag_counts_only_while_records_wait(given: Partition, verdict: Verdict) -> None:
-    finding = lagging([given], 20 * MINUTE)
-    assert finding.verdict is verdict
-    if verdict is Verdict.VIOLATED:
-        assert finding.value == 1200
-        assert finding.detail == "flights[0] is 20 min behind; 7 records wait to be read"
+def test_auto_gives_a_day_while_nothing_is_known(
+    known: Allowance | None, setting: Any, has_rows: bool, expected: int
+) -> None:
+    assert until_known(known, setting, has_rows=has_rows).after == expected
 
 
 def test_labels_are_missing_below_half_of_what_is_asked_for() -> None:

@@ -187,6 +187,13 @@ class World:
                 conn, Position(MODEL, role, *place, self._offset[role], own, self.wall if rows else self._last(conn))
             )
 
+    def ignore(self, messages: int) -> None:
+        """Reads predictions of which none is this model's."""
+        self._offset["predictions"] += messages
+        with self.store.write() as conn:
+            place = ("cluster", TOPIC, "topic-id", 0)
+            positions.set_position(conn, Position(MODEL, "predictions", *place, self._offset["predictions"]))
+
     def _last(self, conn: Any) -> Micros | None:
         known = positions.load_positions(conn, MODEL)
         return next((one.last_record_time for one in known if one.topic == TOPIC), None)
