@@ -12,6 +12,7 @@ class DetectorError(Exception):
     │   ├── MissingColumn       a column that it must have is not there
     │   ├── UnusableColumn      a column that it must have holds nothing usable
     │   └── UnusableEventTime   the event times cannot be read
+    ├── UnsuitableMethod        a column is to be measured by a method that is for columns of another type
     └── CorruptBlob             stored bytes are damaged, of another kind, or of a newer version
     """
 
@@ -34,6 +35,10 @@ class UnusableColumn(ReferenceRejected):
 
 class UnusableEventTime(ReferenceRejected):
     """The reference's event times cannot be read."""
+
+
+class UnsuitableMethod(DetectorError):
+    """A column is to be measured by a method that is for columns of another type."""
 
 
 class CorruptBlob(DetectorError):

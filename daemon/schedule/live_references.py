@@ -13,7 +13,7 @@ import msgspec
 from daemon import crashpoints
 from daemon.config.settings import Model, Settings
 from daemon.config.windows import pane_length
-from daemon.schedule.references import REJECTIONS, SpecOf, activate, last_part, read_request
+from daemon.schedule.references import REJECTIONS, UNSUITABLE, SpecOf, activate, last_part, read_request
 from daemon.schedule.tasks import (
     BUILD_COLLECTED,
     MERGE_WINDOW,
@@ -58,10 +58,13 @@ class LiveReferences:
         self._spec_of = spec_of
         self._compared: set[str] = set()
         self._failed: set[str] = set()
+        self._unsuitable: set[str] = set()
 
     def refresh(self, now: Micros) -> None:
         """Brings every model as far as its committed rows allow."""
         for name, watched in self._watched.items():
+            if name in self._unsuitable:
+                continue
             try:
                 self._refresh(watched, now)
             except PoolClosed:
@@ -75,7 +78,7 @@ class LiveReferences:
 
     def unusable(self) -> list[str]:
         """The models whose reference is complete and could not be built when that was last tried."""
-        return sorted(self._failed)
+        return sorted(self._failed | self._unsuitable)
 
     def unfinished(self) -> list[str]:
         """The models that are not judged yet because their reference is not complete."""
@@ -170,6 +173,12 @@ class LiveReferences:
         try:
             built = self._built(watched, request, windows, collection)
         except TaskFailed as error:
+            if error.kind == UNSUITABLE:
+                # No other rows would help: only other settings, which are read at the next start.
+                self._unsuitable.add(name)
+                log.error("%s: the reference cannot be used: %s", name, error.message)
+                self._say(name, "waiting", f"the reference cannot be used: {error.message}", now)
+                return
             if error.kind not in REJECTIONS:
                 raise
             log.warning("%s: the reference cannot be used, one more window is collected: %s", name, error.message)
@@ -239,7 +248,7 @@ class LiveReferences:
         try:
             built = self._built(watched, request, _unlabelled(windows), collection)
         except TaskFailed as error:
-            if error.kind not in REJECTIONS:
+            if error.kind not in {*REJECTIONS, UNSUITABLE}:
                 raise
             self._compared.add(name)
             reason = f"the reference cannot be used, the last good one goes on: {error.message}"

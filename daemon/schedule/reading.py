@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from daemon.config.vocabulary import CATEGORICAL, NUMERIC, kinds_of_method, methods_for
 from daemon.schedule.tasks import BuiltReference, ReadRequest
-from detectors.columns import LIST_LENGTH, ColumnType, Role, canonical_frame, infer_columns
-from detectors.errors import MissingColumn, ReferenceRejected, UnusableColumn, UnusableEventTime
+from detectors.columns import LIST_LENGTH, Column, ColumnType, Role, canonical_frame, infer_columns
+from detectors.errors import MissingColumn, ReferenceRejected, UnsuitableMethod, UnusableColumn, UnusableEventTime
 from detectors.instants import DAY, Micros
 from detectors.predicted import MAX_ITEMS, drawn_item, items_of, items_text, scores_text
 from detectors.quality.rows import RECOMMENDATION
@@ -39,7 +40,8 @@ def reference_of(
     """The reference that a file's rows make.
 
     Where they are a sample, `sampled` has the rows that each of their windows really had, by its start; then how long
-    rows stay away is not known either. Raises ReferenceRejected when a column is not there or not usable.
+    rows stay away is not known either. Raises ReferenceRejected when a column is not there or not usable,
+    UnsuitableMethod when one turns out to be of a type that its method is not for.
     """
     if request.task == RECOMMENDATION:
         file = unfolded(file, request)
@@ -71,6 +73,7 @@ def reference_of(
         declared={name: ColumnType(kind) for name, kind in request.declared.items()},
         exclude={*request.exclude, SCORES, ITEMS, *([label] if label else [])},
     )
+    _check_methods(columns, request.methods)
     reference = build_reference(
         frame,
         columns,
@@ -95,6 +98,19 @@ def reference_of(
         event_times=event_time is not None,
         usual_gap=None if event_time is None or sampled is not None else usual_gap(event_time),
     )
+
+
+def _check_methods(columns: Iterable[Column], methods: Mapping[str, str]) -> None:
+    """Whether each column has a type that its method is for; raises UnsuitableMethod with those that would do."""
+    for column in columns:
+        method = methods.get(column.name)
+        kinds = None if method is None or column.id_like else kinds_of_method(method)
+        kind = NUMERIC if column.type is ColumnType.NUMERIC else CATEGORICAL
+        if kinds is not None and kind not in kinds:
+            raise UnsuitableMethod(
+                f"columns.overrides.{column.name}.method: {method} is for {kinds[0]} columns, and {column.name!r} is "
+                f"{column.type} ({column.reason}); for those are {', '.join(methods_for(kind))}"
+            )
 
 
 def unfolded(file: pd.DataFrame, request: ReadRequest) -> pd.DataFrame:
@@ -163,6 +179,15 @@ def _taken(value: object) -> list[str]:
 
 
 def _read(path: Path) -> pd.DataFrame:
+    frame = _read_any(path)
+    if not len(frame.columns):
+        raise ReferenceRejected(f"{path} has no column")
+    return frame
+
+
+def _read_any(path: Path) -> pd.DataFrame:
+    if path.is_dir():
+        raise ReferenceRejected(f"{path} is a folder: name one file in it")
     try:
         match path.suffix.lower():
             case ".parquet" | ".pq":

@@ -101,7 +101,8 @@ class References:
 
     def _wait(self, name: str, error: Exception, now: Micros) -> None:
         # What a task raised on purpose is a sentence already; its class adds nothing for whoever reads `status`.
-        reason = error.message if isinstance(error, TaskFailed) and error.kind in REJECTIONS else str(error)
+        is_sentence = isinstance(error, TaskFailed) and error.kind in {*REJECTIONS, UNSUITABLE}
+        reason = error.message if isinstance(error, TaskFailed) and is_sentence else str(error)
         log.warning("%s: the reference cannot be used: %s", name, reason)
         try:
             with self._store.write() as conn:
@@ -115,6 +116,8 @@ class References:
 
 
 REJECTIONS = frozenset({"ReferenceRejected", "EmptyReference", "MissingColumn", "UnusableColumn", "UnusableEventTime"})
+UNSUITABLE = "UnsuitableMethod"
+"""What no other rows would help against: the configuration must be corrected."""
 
 
 def activate(conn: Connection, model: str, spec_hash: str, pane: Micros) -> bool:
@@ -184,6 +187,7 @@ def read_request(model: Model, path: Path) -> ReadRequest:
         declared={
             column: override.type for column, override in model.columns.overrides.items() if override.type is not None
         },
+        methods={column: override.method for column, override in model.columns.overrides.items()},
         segment_by=model.segments.by,
         max_segments=model.segments.max_values,
         size=micros(model.window.size),

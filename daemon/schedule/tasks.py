@@ -32,7 +32,8 @@ class ReadRequest:
     """Where a model's reference is and what its columns are called.
 
     The names of `id`, `version`, `timestamp` and `label` are taken when the file has them, those in `required` must be
-    there. `features` is None for every other column, else exactly the ones named.
+    there. `features` is None for every other column, else exactly the ones named. `declared` are the types
+    and `methods` the drift methods of columns for which the configuration names one.
     """
 
     path: Path
@@ -48,6 +49,7 @@ class ReadRequest:
     required: tuple[str, ...]
     exclude: tuple[str, ...]
     declared: Mapping[str, str]
+    methods: Mapping[str, str]
     segment_by: tuple[tuple[str, ...], ...]
     max_segments: int
     size: Micros

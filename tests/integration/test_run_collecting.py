@@ -136,6 +136,7 @@ def test_predictions_that_say_nothing_are_no_reference_and_the_others_in_the_top
             predictions,
             labels,
             slack.url,
+            unfit={**collecting, "columns": {"overrides": {"kind": {"method": "ks"}}}},
             without={
                 **collecting,
                 "predictions": {
@@ -163,3 +164,6 @@ def test_predictions_that_say_nothing_are_no_reference_and_the_others_in_the_top
     }
     told = [row for row in found if row["incident"] is not None]
     assert told == []
+    # and a method that does not fit what came is named, where other rows would not help
+    sentence = "columns.overrides.kind.method: ks is for numeric columns, and 'kind' is categorical"
+    assert f"unfit was not judged: the reference cannot be used: {sentence}" in done.stderr

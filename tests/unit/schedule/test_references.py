@@ -51,6 +51,8 @@ def test_a_usable_reference_runs_its_model_from_the_first_pane(tmp_path: Path, p
     [
         (lambda path: path.unlink(), "does not exist"),
         (lambda path: path.write_bytes(b"PAR1 no"), "cannot be read"),
+        (lambda path: (path.unlink(), path.mkdir()), "reference.parquet is a folder: name one file in it"),
+        (lambda path: pd.DataFrame(index=[1, 2]).to_parquet(path), "reference.parquet has no column"),
         (lambda path: orders(-1, 1, seed=1)[:0].to_parquet(path), "no rows"),
         (lambda path: orders(-1, 1, seed=1).drop(columns="prediction").to_parquet(path), "no column 'prediction'"),
         (lambda path: orders(-1, 1, seed=1).drop(columns="amount").to_parquet(path), "no column 'amount'"),
@@ -72,11 +74,28 @@ def test_a_model_waits_with_the_reason_and_is_tried_again_each_minute(
         assert reason in state(made).reason
         assert made.references.unusable() == [MODEL]
         # When it is there again
+        if reference.is_dir():
+            reference.rmdir()
         reference.write_bytes(sound)
         made.references.refresh(made.wall + MINUTE)
         # Then
         assert (state(made).state, state(made).reason) == ("running", "")
         assert made.references.unusable() == []
+
+
+def test_a_method_for_columns_of_another_type_is_named_with_those_that_would_do(
+    tmp_path: Path, pool: WorkerPool
+) -> None:
+    # Given a method for numbers, and a column whose type the configuration does not tell
+    overrides = {"kind": {"method": "evidently:mannw"}, "amount": {"method": "ks"}}
+    with world(tmp_path, pool, {"columns": {"overrides": overrides}}) as made:
+        # Then the file is what shows that they do not fit
+        assert state(made).state == "waiting"
+        assert state(made).reason.startswith(
+            "the reference cannot be used: columns.overrides.kind.method: evidently:mannw is for numeric columns, and "
+            "'kind' is categorical ("
+        )
+        assert "for those are auto, psi, jensenshannon, kl_div, chisquare," in state(made).reason
 
 
 def test_a_changed_file_is_a_new_version_from_the_pane_after_the_last_counted(tmp_path: Path, pool: WorkerPool) -> None:
