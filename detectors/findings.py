@@ -40,6 +40,10 @@ class Verdict(StrEnum):
 FIRING = frozenset({Verdict.DRIFT, Verdict.DEGRADED, Verdict.VIOLATED})
 """The verdicts that make a line count toward an incident."""
 
+SUITE = "evidently."
+"""What the metric of a finding from a model's own Evidently suite begins with: measured and limited by Evidently alone,
+so it says nothing about ordinary variation and holds nothing else back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

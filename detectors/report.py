@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from detectors.columns import Column, ColumnType
+from detectors.suite.frames import usable
 
 _RANDOM_ID = re.compile(r"(?<=metric_)[0-9a-f]{32}|\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b")
 
@@ -58,21 +59,14 @@ def _reason_to_leave_out(column: Column, reference: pd.DataFrame, window: pd.Dat
     if column.id_like:
         return "id-like: each row has its own value"
     for frame, side in ((reference, "reference"), (window, "window")):
-        if column.name not in frame or not _usable(frame[column.name], column.type).notna().any():
+        if column.name not in frame or not usable(frame[column.name], column.type).notna().any():
             return f"no usable value in the {side}"
     return None
 
 
-def _usable(series: pd.Series, kind: ColumnType) -> pd.Series:
-    if kind is ColumnType.NUMERIC:
-        numbers = pd.to_numeric(series, errors="coerce").astype(np.float64)
-        return numbers.replace([np.inf, -np.inf], np.nan)
-    return series.map(str, na_action="ignore").astype(object)
-
-
 def _frame(frame: pd.DataFrame, numeric: Sequence[str], categorical: Sequence[str]) -> pd.DataFrame:
-    columns = {name: _usable(frame[name], ColumnType.NUMERIC) for name in numeric}
-    columns |= {name: _usable(frame[name], ColumnType.CATEGORICAL) for name in categorical}
+    columns = {name: usable(frame[name], ColumnType.NUMERIC) for name in numeric}
+    columns |= {name: usable(frame[name], ColumnType.CATEGORICAL) for name in categorical}
     return pd.DataFrame(columns).reset_index(drop=True)
 
 

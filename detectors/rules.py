@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,22 @@ class QualityLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class SuiteEntry:
+    """One preset or metric of Evidently's own: its class and what its constructor is given.
+
+    A parameter whose name ends in `tests` holds Evidently's tests by name, {"lte": 5}, or such mappings by label; a
+    limit may be {"reference": {"relative": 0.1}}. `default_tests` asks for those that Evidently itself would run.
+    `labelled` says that it needs the labels, so that it belongs to the evaluation of quality.
+    """
+
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    is_preset: bool = False
+    default_tests: bool = False
+    labelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """Everything but data that decides a verdict. Instants and lengths are microseconds."""
 
@@ -46,3 +63,4 @@ class Rules:
     quality: Mapping[str, QualityLimit] = field(default_factory=dict)
     positive_label: str = "1"
     k: int = 10
+    suite: tuple[SuiteEntry, ...] = ()

@@ -125,13 +125,7 @@ def binary_rows(logged: Logged, positive_label: str = "1") -> ReadRows:
     those two, are scores. A score outside 0..1 is a flaw; where more than 1 % are, no score is used: they are margins
     or logits, and no bound of a metric would hold.
     """
-    predictions = logged.predictions
-    probability = None if logged.score is None else numbers(logged.score)
-    if probability is None and predictions is not None:
-        values = numbers(predictions)
-        known = values[np.isfinite(values)]
-        if len(known) and known.min() >= 0 and known.max() <= 1 and np.any((known > 0) & (known < 1)):
-            probability, predictions = values, None
+    predictions, probability = split_scores(logged)
     truth, usable = _positive(logged.labels, positive_label)
     if predictions is not None:
         given, present = _positive(predictions, positive_label)
@@ -158,6 +152,18 @@ def binary_rows(logged: Logged, positive_label: str = "1") -> ReadRows:
     )
 
 
+def split_scores(logged: Logged) -> tuple[NDArray[np.generic] | None, NDArray[np.float64] | None]:
+    """A binary classifier's predicted classes and its scores: numbers between 0 and 1 as predictions are scores."""
+    predictions = logged.predictions
+    probability = None if logged.score is None else numbers(logged.score)
+    if probability is None and predictions is not None:
+        values = numbers(predictions)
+        known = values[np.isfinite(values)]
+        if len(known) and known.min() >= 0 and known.max() <= 1 and np.any((known > 0) & (known < 1)):
+            return None, values
+    return predictions, probability
+
+
 def numbers(values: NDArray[np.generic]) -> NDArray[np.float64]:
     """The values as float64; NaN where one is no number."""
     if values.dtype.kind in "fiub":
@@ -168,12 +174,17 @@ def numbers(values: NDArray[np.generic]) -> NDArray[np.float64]:
 def _positive(values: NDArray[np.generic], positive: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """1.0 where a value is the positive label, and where it is present; 1, 1.0, "1", True and "true" are one value."""
     codes, distinct = pd.factorize(np.asarray(values, dtype=object) if values.dtype.kind not in "fiub" else values)
-    wanted = _canonical(positive)
-    hits = np.array([_canonical(value) == wanted for value in distinct] + [False], dtype=np.float64)
+    wanted = canonical(positive)
+    hits = np.array([canonical(value) == wanted for value in distinct] + [False], dtype=np.float64)
     return hits[codes], codes >= 0
 
 
-def _canonical(value: object) -> str:
+def canonical(value: object) -> str:
+    """A class as text; 1, 1.0, True and "true" are "1", and so with 0.
+
+    >>> canonical(1.0), canonical(False), canonical("fraud")
+    ('1', '0', 'fraud')
+    """
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         value = int(value)
     text = str(value).lower() if isinstance(value, (bool, np.bool_)) else str(value)
