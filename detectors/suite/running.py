@@ -164,10 +164,8 @@ class Evidently:
             yield ("mean",), float(result.mean.value)
             yield ("std",), float(result.std.value)
         elif isinstance(result, types.ByLabelValue):
-            for label, value in sorted(
-                ((_text(label), value) for label, value in result.values.items()), key=itemgetter(0)
-            ):
-                yield (label,), float(value.value)
+            for label in sorted(result.values, key=_text):
+                yield (_text(label),), float(result.values[label].value)
         elif isinstance(result, types.ByLabelCountValue):
             for label in sorted(filter(_is_there, result.counts), key=_text):
                 yield (_text(label), "count"), float(result.counts[label].value)
