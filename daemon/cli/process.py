@@ -27,7 +27,7 @@ from daemon.schedule.traffic import Traffic
 from daemon.schedule.workers import WorkerPool
 from daemon.store import Store, StoreError, status
 from daemon.stream.collection import collecting_spec
-from daemon.stream.errors import KafkaUnreachable
+from daemon.stream.errors import KafkaUnreachable, TopicsMissing
 from daemon.stream.intake import Intake
 from daemon.stream.spec import Spec, spec_of
 from daemon.web.app import build
@@ -183,6 +183,9 @@ class Process:
     def _failed(self, error: BaseException) -> int:
         if isinstance(error, KafkaUnreachable):
             log.error("Kafka does not answer: %s", error)
+            return Exit.UNREACHABLE
+        if isinstance(error, TopicsMissing):
+            log.error("%s", error)
             return Exit.UNREACHABLE
         log.error("driftd ends because of an error of its own: %r", error, exc_info=error)
         return Exit.INTERNAL

@@ -10,6 +10,7 @@ class StreamError(Exception):
     ├── MappingError          a model's fields cannot be read from one message
     ├── CorruptSpec           a stored spec cannot be read
     ├── KafkaUnreachable      no broker answers: try again
+    ├── TopicsMissing         a run that ends by itself has waited in vain for its topics
     └── SpecsChanged          another spec came into force while rows waited in the buffer
     """
 
@@ -24,6 +25,10 @@ class CorruptSpec(StreamError):
 
 class KafkaUnreachable(StreamError):
     """No broker answers; nothing was read."""
+
+
+class TopicsMissing(StreamError):
+    """A run that ends by itself has waited in vain for its topics; the message names them."""
 
 
 class SpecsChanged(StreamError):

@@ -10,7 +10,7 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from kafka.errors import KafkaError
@@ -28,9 +28,10 @@ from daemon.stream import checkpoint, places
 from daemon.stream.batches import Versions, count_batch
 from daemon.stream.buffer import Buffer
 from daemon.stream.consumer import Cluster, Committer, Consumer, Topic
-from daemon.stream.errors import KafkaUnreachable, SpecsChanged, StreamError
+from daemon.stream.errors import KafkaUnreachable, SpecsChanged, StreamError, TopicsMissing
 from daemon.stream.faults import Fault, diagnose
 from daemon.stream.flows import ActiveSpec, Decoders, flows_of
+from daemon.stream.notes import KAFKA, PARTITIONS, TOPICS, Notes
 from daemon.stream.partitions import PartitionState
 from daemon.stream.spec import Spec
 from detectors.instants import Micros
@@ -50,6 +51,7 @@ class Pace:
     topics: float = 30.0
     specs: float = 0.5
     retry: float = 1.0
+    absent: float = 10.0
     watermark: float = 0.25
     buffer_bytes: int = 64 << 20
     poll_records: int = 1_000
@@ -84,6 +86,7 @@ class Intake:
         self._stopping = threading.Event()
         self._flows = flows_of(settings.models)
         self._topics = {topic for flow in self._flows for topic in flow.topics}
+        self._notes = Notes(store, clock)
         self._decoders = Decoders()
         self._buffer = Buffer()
         self._versions = Versions({})
@@ -98,6 +101,7 @@ class Intake:
         self._suspects: list[TopicPartition] = []
         self._suspected_since = 0.0
         self._gone: Collection[str] = ()
+        self._absent_since: float | None = None
         self._unreadable: set[str] = set()
         self._windows: dict[str, int] = {}
         self._last_trouble = ""
@@ -150,7 +154,7 @@ class Intake:
                 try:
                     self._turn()
                 except KafkaUnreachable as error:
-                    self._trouble("stream.kafka", str(error))
+                    self._notes.say(KAFKA, str(error))
                     self._rest()
                 except StoreUnavailable as error:
                     log.warning("The store cannot be used, intake waits: %s", error)
@@ -192,14 +196,6 @@ class Intake:
 
     def _rest(self) -> None:
         self._stopping.wait(self._pace.retry)
-
-    def _trouble(self, key: str, sentence: str) -> None:
-        log.warning("%s", sentence)
-        try:
-            with self._store.write() as conn:
-                status.set_note(conn, key, sentence, self._clock())
-        except StoreUnavailable as error:
-            log.warning("The trouble could not be noted: %s", error)
 
     # State from the store
 
@@ -278,8 +274,7 @@ class Intake:
             max_poll_records=self._pace.poll_records,
         )
         self._assigned = frozenset()
-        with self._store.write() as conn:
-            status.clear_note(conn, "stream.kafka")
+        self._notes.say(KAFKA, None)
 
     def _close(self) -> None:
         if self._consumer is not None:
@@ -298,9 +293,13 @@ class Intake:
         return self._topics - self._known.keys()
 
     def _refresh_topics(self) -> None:
-        """Look which topics and partitions there are, and take the new ones."""
+        """Look which topics and partitions there are, and take the new ones.
+
+        Raises:
+            TopicsMissing: a run that ends by itself has waited long enough for them.
+        """
         self._last_topics = time.monotonic()
-        if self._run_ends is not None and not self._has_forgotten():
+        if self._run_ends is not None and not self._has_forgotten() and not self._gone:
             return
         try:
             cluster = self._kafka.describe(self._topics)
@@ -308,17 +307,48 @@ class Intake:
                 # The client, too, still holds what it knew of the old one: epochs, fetch sessions, records.
                 self._forget("A topic was deleted and created again.")
                 return
+            absent = self._absent(cluster)
+            self._notes.say_all(
+                TOPICS, {name: f"The topic {name} {what}: it is waited for." for name, what in absent.items()}
+            )
+            if self._until_end and absent:
+                # Where the run ends is known only with every topic: until then nothing is read.
+                self._wait_for_topics(absent)
+                return
+            self._absent_since = None
             for name in self._known.keys() - cluster.topics.keys():
-                log.warning("The topic %s is gone; it is waited for.", name)
+                log.warning("The topic %s is gone.", name)
                 self._drop_topic(name)
             for topic in cluster.topics.values():
                 self._take(cluster, topic)
-            if self._until_end and not cluster.unsettled:
+            if self._until_end:
                 self._set_run_ends()
         except KafkaError as error:
             raise KafkaUnreachable(f"Kafka does not answer: {error}") from error
-        for name in cluster.forbidden:
-            self._trouble(f"stream.topic.{name}", f"Kafka does not let driftd read the topic {name}: check its ACLs.")
+        self._note_stopped()
+
+    def _absent(self, cluster: Cluster) -> dict[str, str]:
+        """The topics that cannot be read now, each with what is the matter."""
+        forbidden = dict.fromkeys(cluster.forbidden, "may not be read by driftd (check its ACLs)")
+        unsettled = dict.fromkeys(cluster.unsettled, "has no leader yet")
+        missing = dict.fromkeys(sorted(self._topics - cluster.topics.keys()), "does not exist yet")
+        return missing | unsettled | forbidden
+
+    def _wait_for_topics(self, absent: Mapping[str, str]) -> None:
+        now = time.monotonic()
+        self._absent_since = now if self._absent_since is None else self._absent_since
+        waited = now - self._absent_since
+        if waited >= self._pace.absent:
+            named = "; ".join(f"{name} {what}" for name, what in absent.items())
+            raise TopicsMissing(
+                f"the run ends: after {waited:.0f} s it still waits for its topics ({named}); make them, or correct "
+                "`topic` in the configuration"
+            )
+
+    def _note_stopped(self) -> None:
+        """Say which partitions are not read any more, and why."""
+        stopped = {f"{at.topic}.{at.partition}": state.stopped for at, state in self._partitions.items()}
+        self._notes.say_all(PARTITIONS, {key: sentence for key, sentence in stopped.items() if sentence is not None})
 
     def _is_new(self, topic: Topic) -> bool:
         known = self._known.get(topic.name)
@@ -339,16 +369,8 @@ class Intake:
         ]
         if fresh:
             places.place(self._store, self._kafka, self._flows, fresh, self._clock())
-            for state in fresh:
-                self._partitions[state.at] = state
-                if state.stopped:
-                    self._halt(state, state.stopped)
+            self._partitions |= {state.at: state for state in fresh}
         self._known[topic.name] = topic
-
-    def _halt(self, state: PartitionState, sentence: str) -> None:
-        state.stopped = sentence
-        log.error("%s", sentence)
-        self._trouble(f"stream.partition.{state.at.topic}.{state.at.partition}", sentence)
 
     def _has_forgotten(self) -> bool:
         """Whether the partitions that the run began with have to be taken again."""
@@ -479,9 +501,8 @@ class Intake:
                     self._forget("The log has lost rows.")
                     return
                 for at in partitions:
-                    self._halt(
-                        self._partitions[at], f"{at.topic}[{at.partition}] has lost rows that were read: {error}"
-                    )
+                    self._partitions[at].stopped = f"{at.topic}[{at.partition}] has lost rows that were read: {error}"
+                self._note_stopped()
             case _:
                 self._close()
                 self._stopping.wait(self._pace.retry)
@@ -523,9 +544,8 @@ class Intake:
             recorded = [gap for cursor in state.active for gap in places.fit(state, cursor, begins[at], ends[at], now)]
             state.read = state.lowest()
             places.write(self._store, [state], recorded)
-            if state.stopped:
-                self._halt(state, state.stopped)
             self._kafka.seek(at, state.read)
+        self._note_stopped()
 
     # Writing
 

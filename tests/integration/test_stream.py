@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,12 @@ from kafka.structs import TopicPartition
 
 from daemon.store import dead_letters, gaps, labels, panes, positions, status
 from daemon.store.store import Store
+from daemon.stream.errors import TopicsMissing
 from detectors.instants import DAY, HOUR, MINUTE, SECOND
 from tests.conftest import Broker, MakeTopic
 from tests.unit.stream.world import (
+    HURRY,
+    PATIENCE,
     START,
     book,
     counted,
@@ -233,13 +237,42 @@ def test_a_topic_that_does_not_exist_yet_is_waited_for(
     of = settings(store.path, kafka.bootstrap, earliest(name))
     one = spec(of)
     put_in_force(store, one)
-    with running(of, store) as intake:
-        before = intake.last_poll
-        until(lambda: intake.last_poll > before, "a turn without the topic")
+    sentence = f"The topic {name} does not exist yet: it is waited for."
+    with running(of, store):
+        until(lambda: sentence in _notes(store).values(), "a sentence about the topic")
         admin.create_topics({name: {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
         send(kafka, name, map(message, range(10)))
         until(lambda: book(store).get("profiled") == 10, "its rows")
+        assert _notes(store) == {}
     admin.delete_topics([name])
+
+
+def test_a_run_to_the_end_waits_for_its_topics_and_ends_without_them(
+    kafka: Broker, admin: KafkaAdminClient, topic: MakeTopic, store: Store
+) -> None:
+    # Given one topic of two, and a run that waits for the other one as long as it takes
+    name = topic()
+    late = f"{name}.later"
+    models = {"m": {"predictions": {"topic": [name, late], "start": "earliest"}}}
+    of = settings(store.path, kafka.bootstrap, models)
+    one = spec(of)
+    put_in_force(store, one)
+    send(kafka, name, map(message, range(10)))
+    with running(of, store, until_end=True, pace=replace(HURRY, absent=PATIENCE)) as intake:
+        until(lambda: len(_notes(store)) == 1, "a sentence about the topic")
+        # (nothing is read before it is known where all of it ends)
+        assert book(store) == {}
+        admin.create_topics({late: {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
+        until(lambda: intake.done, "the end")
+    assert sampled_ids(store, one) == ids(range(10))
+    assert _notes(store) == {}
+    # When it is gone again, and waited for in vain
+    admin.delete_topics([late])
+    with pytest.raises(TopicsMissing, match=rf"\({late} does not exist yet\)"):
+        run_to_end(of, store, pace=replace(HURRY, absent=0.0))
+    # Then nothing was counted twice, and what is missing stays in the status
+    assert sampled_ids(store, one) == ids(range(10))
+    assert list(_notes(store)) == [f"stream.topic.{late}"]
 
 
 def test_new_partitions_are_read_from_their_beginning(
@@ -444,9 +477,12 @@ def test_new_features_are_noted(kafka: Broker, topic: MakeTopic, store: Store) -
     of = settings(store.path, kafka.bootstrap, earliest(name))
     put_in_force(store, spec(of))
     run_to_end(of, store)
+    assert "weather" in _notes(store)["schema.m"]
+
+
+def _notes(store: Store) -> dict[str, str]:
     with store.read() as conn:
-        notes = {note.key: note.sentence for note in status.load_notes(conn)}
-    assert "weather" in notes["schema.m"]
+        return {note.key: note.sentence for note in status.load_notes(conn)}
 
 
 def _positions(store: Store) -> list[positions.Position]:
