@@ -102,12 +102,12 @@ def check_model(model: Model, settings: Settings | None, receivers: Collection[s
         if topics is None:
             continue
         if topics.format not in FORMATS:
-            yield Complaint((section, "format"), f"unknown format {topics.format!r}", _known(topics.format, FORMATS))
+            yield Complaint((section, "format"), f"unknown format {topics.format!r}", hint_for(topics.format, FORMATS))
         yield from _repeated((section, "topic"), topics.topic)
         yield from _paths(section, topics)
     for index, name in enumerate(model.receivers):
         if name not in receivers:
-            yield Complaint(("receivers", index), f"there is no receiver {name!r}", _known(name, receivers))
+            yield Complaint(("receivers", index), f"there is no receiver {name!r}", hint_for(name, receivers))
     yield from _repeated(("receivers",), model.receivers)
     if settings is not None:
         yield from _told(model, settings)
@@ -202,7 +202,7 @@ def _labels_and_quality(model: Model) -> Iterator[Complaint]:
             yield Complaint(path, "a limit of quality needs a task", seen=seen[:1])
         elif metric not in metrics:
             message = f"the task {model.task} has no metric {metric!r}"
-            yield Complaint(path, message, _known(metric, metrics), seen[:1])
+            yield Complaint(path, message, hint_for(metric, metrics), seen[:1])
         elif metric in NEEDS_SCORE and getattr(fields, scored) is None:
             hint = f"predictions: {{fields: {{{scored}: ...}}}}"
             yield Complaint(path, f"{metric} needs the field of the {scored}", hint, seen)
@@ -257,9 +257,11 @@ def _override(path: tuple[str, ...], override: ColumnOverride) -> Iterator[Compl
     seen = ((*path, "type"),)
     if kinds is None and method.startswith(EVIDENTLY):
         name = method.removeprefix(EVIDENTLY)
-        yield Complaint((*path, "method"), f"Evidently has no test {name!r}", _known(name, EVIDENTLY_TESTS))
+        yield Complaint((*path, "method"), f"Evidently has no test {name!r}", hint_for(name, EVIDENTLY_TESTS))
     elif kinds is None:
-        yield Complaint((*path, "method"), f"unknown method {method!r}", _known(method, (*METHODS, f"{EVIDENTLY}NAME")))
+        yield Complaint(
+            (*path, "method"), f"unknown method {method!r}", hint_for(method, (*METHODS, f"{EVIDENTLY}NAME"))
+        )
     elif kind is not None and kind not in kinds:
         message = f"{method} is for {kinds[0]} columns, and this one is {override.type}"
         yield Complaint((*path, "method"), message, f"for those: {', '.join(methods_for(kind))}", seen)
@@ -308,12 +310,13 @@ def check_shared_topics(models: Mapping[str, Model]) -> Iterator[tuple[str, Comp
         for name in names:
             if len(names) > 1 and not models[name].predictions.where:
                 others = ", ".join(other for other in names if other != name)
-                message = f"reads the whole topic {topic}, which {others} reads too"
+                message = f"reads the whole topic {topic}, which {others} {'reads' if len(names) == 2 else 'read'} too"
                 hint = "say which messages are this model's: where: {field: value}"
                 yield name, Complaint(("predictions", "topic"), message, hint, (("predictions", "where"),), True)
 
 
-def _known(word: str, words: Collection[str]) -> str:
+def hint_for(word: str, words: Collection[str]) -> str:
+    """The nearest of the words that exist, or all of them."""
     nearest = get_close_matches(word, words, n=1)
     if nearest:
         return f"did you mean {nearest[0]}?"

@@ -16,6 +16,7 @@ from daemon.config.resolve import Resolver
 from daemon.config.settings import Model, Settings
 from daemon.config.shape import file_shape, group_of
 from daemon.config.sources import read_sources
+from daemon.config.suite_checks import check_suite
 from daemon.config.tree import KeyPath, Node, merge
 from daemon.config.validation import validate
 
@@ -131,7 +132,7 @@ def _models(
         problems += found.problems
         if found.settings is not None:
             models[name], untrusted[name] = found.settings, found.untrusted
-            complaints = check_model(found.settings, settings, receivers)
+            complaints = [*check_model(found.settings, settings, receivers), *check_suite(found.settings)]
             problems += placed(complaints, tree, ("models", name), found.untrusted)
     for name, complaint in check_shared_topics(models):
         problems += placed([complaint], trees[name], ("models", name), untrusted[name])

@@ -92,7 +92,13 @@ def _kind(field: dict[str, Any]) -> str:
         "per": "`N per day`, `week` or `month`",
     }
     pattern = field.get("pattern", "")
-    words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "`true` or `false`"}
+    words = {
+        "string": "text",
+        "integer": "whole number",
+        "number": "number",
+        "boolean": "`true` or `false`",
+        "object": "mappings",
+    }
     found = next((text for part, text in patterns.items() if part in pattern), None)
     return found or words.get(str(kind), f"`{kind}`")
 

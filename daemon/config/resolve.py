@@ -93,8 +93,11 @@ class Resolver:
 
     def _leaf(self, node: Node, leaf: Leaf) -> Node:
         if isinstance(node.value, list):
-            children = [self._leaf(child, Leaf()) for child in node.value]
+            children = [self._leaf(child, Leaf(is_deep=leaf.is_deep)) for child in node.value]
             return replace(node, value=children, broken=any(child.broken for child in children))
+        if leaf.is_deep and isinstance(node.value, dict):
+            below = {key: self._leaf(child, leaf) for key, child in node.value.items()}
+            return replace(node, value=below, broken=any(child.broken for child in below.values()))
         if node.broken or node.value is None or isinstance(node.value, dict):
             return node
         text = node.text

@@ -40,6 +40,7 @@ from daemon.config.quantities import (
     Start,
     Windows,
 )
+from daemon.config.suite import Suite
 
 
 class Frozen(BaseModel):
@@ -411,6 +412,8 @@ class Model(Frozen):
     """Windows of event time."""
     alerts: Alerts = Alerts()
     """When people are told."""
+    evidently: Suite = ()
+    """Your own suite of Evidently's presets, metrics and tests, run on each window (docs/evidently.md)."""
     channel: str | None = Field(default=None, min_length=1)
     """The Slack channel, `#name` or its id."""
     mention: str | None = None

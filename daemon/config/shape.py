@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from daemon.config.forms import Location, StandIn
 from daemon.config.settings import Model, Settings
+from daemon.config.suite import Deep
 
 FILE_SUFFIX = "_file"
 
@@ -26,12 +27,14 @@ FILE_SUFFIX = "_file"
 class Leaf:
     """A value that has no keys below it; `is_text`: it is taken as it is written, even when it looks like a number.
 
+    `is_deep`: lists and mappings below it are part of it, with keys that the format does not know.
     `stand_in` is a value that would do, for when there is none.
     """
 
     is_secret: bool = False
     is_text: bool = False
     is_location: bool = False
+    is_deep: bool = False
     stand_in: str = StandIn().text
 
 
@@ -114,6 +117,7 @@ def _shape(annotation: Any, metadata: Iterable[Any] = ()) -> Shape:
         is_secret=SecretStr in options,
         is_text=str in options or SecretStr in options,
         is_location=Path in options or Location in metadata,
+        is_deep=Deep in metadata,
         stand_in=next((mark.text for mark in metadata if isinstance(mark, StandIn)), StandIn().text),
     )
 

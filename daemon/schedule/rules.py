@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from daemon.config.settings import ColumnOverride, Model, Settings
+from daemon.config.suite import Entry
 from detectors.instants import micros
-from detectors.rules import ColumnRule, QualityLimit, Rules
+from detectors.rules import ColumnRule, QualityLimit, Rules, SuiteEntry
 
 
 def rules_of(settings: Settings, name: str) -> Rules:
@@ -22,6 +23,7 @@ def rules_of(settings: Settings, name: str) -> Rules:
         quality=_quality_limits(model),
         positive_label=model.positive_label,
         k=model.k,
+        suite=tuple(_suite_entry(entry) for entry in model.evidently),
     )
 
 
@@ -39,6 +41,16 @@ def _column_rule(override: ColumnOverride) -> ColumnRule:
         minimum=minimum,
         maximum=maximum,
         missing_maximum=override.missing.max if override.missing else None,
+    )
+
+
+def _suite_entry(entry: Entry) -> SuiteEntry:
+    return SuiteEntry(
+        name=entry.name,
+        parameters=entry.parameters,
+        is_preset=entry.is_preset,
+        default_tests=entry.default_tests,
+        labelled=entry.labelled,
     )
 
 
