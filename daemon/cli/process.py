@@ -175,10 +175,14 @@ class Process:
     def _warn_of_waiting_models(self) -> None:
         with self._store.read() as conn:
             states = status.model_states_by_name(conn)
-        for name in self._references.unusable():
-            log.error("%s was not judged: %s", name, states[name].reason)
-        for name in self._live.unfinished():
-            log.warning("%s was not judged: %s", name, states[name].reason)
+        unfinished = self._live.unfinished()
+        for name in self._settings.models:
+            state = states.get(name)
+            if state is None:
+                log.error("%s was not judged: nothing became of its reference", name)
+            elif state.state == "waiting":
+                level = logging.WARNING if name in unfinished else logging.ERROR
+                log.log(level, "%s was not judged: %s", name, state.reason)
 
     def _failed(self, error: BaseException) -> int:
         if isinstance(error, KafkaUnreachable):

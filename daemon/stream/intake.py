@@ -102,7 +102,7 @@ class Intake:
         self._suspected_since = 0.0
         self._gone: Collection[str] = ()
         self._absent_since: float | None = None
-        self._unreadable: set[str] = set()
+        self._unreadable: dict[str, str] = {}
         self._windows: dict[str, int] = {}
         self._last_trouble = ""
         self._is_loaded = False
@@ -220,6 +220,7 @@ class Intake:
             self._set_barriers(conn)
             activations = specs.active(conn)
             if activations == self._activations:
+                self._say_unreadable(status.model_states_by_name(conn))
                 return
             counted = {flow.model for flow in self._flows if flow.active}
             if _of(activations, counted) != _of(self._activations, counted):
@@ -229,6 +230,7 @@ class Intake:
                 a.spec_hash: specs.load_spec(conn, a.spec_hash) for a in activations if a.model in self._settings.models
             }
         self._activations = activations
+        self._unreadable.clear()
         read: dict[str, Spec] = {}
         for flow in self._flows:
             own: list[ActiveSpec] = []
@@ -240,12 +242,17 @@ class Intake:
                         read[activation.spec_hash] = spec
                         own.append(ActiveSpec(activation.version, activation.from_pane, spec))
                 self._decoders.put_in_force(flow, own)
-                self._unreadable.discard(flow.model)
             except StreamError as error:
-                self._unreadable.add(flow.model)
+                self._unreadable[flow.model] = str(error)
                 self._decoders.put_in_force(flow, ())
+        self._say_unreadable({})
+
+    def _say_unreadable(self, known: Mapping[str, status.ModelState]) -> None:
+        """Whoever looks after references takes a model whose reference is sound for one that runs: say it again."""
+        for model, sentence in self._unreadable.items():
+            if model not in known or known[model].reason != sentence:
                 with self._store.write() as conn:
-                    status.set_model_state(conn, flow.model, "waiting", str(error), self._clock())
+                    status.set_model_state(conn, model, "waiting", sentence, self._clock())
 
     def _set_barriers(self, conn: Connection) -> None:
         """Let the flows of models whose reference is collected read as far as it can have reached."""
@@ -678,7 +685,7 @@ class Intake:
         """Whether every flow that will ever count has read to the ends that were known at the start."""
         if self._run_ends is None or self._has_forgotten():
             return False
-        given_up = self._unreadable | set(self._abandoned())
+        given_up = set(self._unreadable) | set(self._abandoned())
         if any(not flow.active and flow.model not in given_up for flow in self._flows):
             return False
         if self._held() - given_up:

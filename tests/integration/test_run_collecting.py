@@ -123,6 +123,7 @@ def test_predictions_that_say_nothing_are_no_reference_and_the_others_in_the_top
     days = orders(0, 5, seed=5)
     days.loc[days.index < 3 * ROWS_A_DAY, "prediction"] = 0.0
     produce(kafka.bootstrap, predictions, days)
+    orders(-30, 30, seed=1).rename(columns={"amount": 'amount "net"'}).to_parquet(tmp_path / "quoted.parquet")
     collecting = {
         "predictions": {"topic": predictions, "start": "earliest"},
         "reference": {"window": "first 2 windows"},
@@ -137,6 +138,12 @@ def test_predictions_that_say_nothing_are_no_reference_and_the_others_in_the_top
             labels,
             slack.url,
             unfit={**collecting, "columns": {"overrides": {"kind": {"method": "ks"}}}},
+            quoted={
+                **collecting,
+                "reference": {"uri": "quoted.parquet"},
+                "task": "regression",
+                "labels": {"topic": labels, "start": "earliest"},
+            },
             without={
                 **collecting,
                 "predictions": {
@@ -167,3 +174,5 @@ def test_predictions_that_say_nothing_are_no_reference_and_the_others_in_the_top
     # and a method that does not fit what came is named, where other rows would not help
     sentence = "columns.overrides.kind.method: ks is for numeric columns, and 'kind' is categorical"
     assert f"unfit was not judged: the reference cannot be used: {sentence}" in done.stderr
+    # nor does a column that no message can be read for hold the run up
+    assert "quoted was not judged: 'features.amount \"net\"' cannot be read from messages" in done.stderr
