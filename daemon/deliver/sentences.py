@@ -21,7 +21,7 @@ from daemon.incidents.words import (
     segment_name,
     subject,
 )
-from detectors.findings import Signal
+from detectors.findings import SUITE, Signal
 from detectors.instants import SECOND, Micros
 
 MAX_FINDINGS = 5
@@ -78,6 +78,8 @@ def happened(line: Line) -> str:
     """What one line measured, in numbers; falls back to the bare fact where there are none."""
     key, facts = line.key, line.facts
     match key.signal:
+        case _ if key.metric.startswith(SUITE) and facts.value is not None:
+            text = _of_suite(key, facts, facts.value)
         case Signal.QUALITY | Signal.ESTIMATED_QUALITY:
             text = _quality(key, facts)
         case Signal.PREDICTION_DRIFT | Signal.LABEL_DRIFT | Signal.FEATURE_DRIFT:
@@ -128,6 +130,14 @@ def _quality(key: LineKey, facts: Facts) -> str:
     first, *others = aligned(current, *known.values())
     said = ", ".join(f"{word} {value}" for word, value in zip(known, others, strict=True))
     return f"{capital(name)} {first}" + (f" ({said})" if said else "")
+
+
+def _of_suite(key: LineKey, facts: Facts, value: float) -> str:
+    """A value of the model's own Evidently suite, with its limit and the reference's own value."""
+    of = f" of {key.column}" if key.column else ""
+    beside = {"limit": facts.threshold, "reference": facts.usual}
+    said = ", ".join(f"{word} {number(known)}" for word, known in beside.items() if known is not None)
+    return f"{metric_name(key.metric)}{of} is {number(value)}" + (f" ({said})" if said else "")
 
 
 def _moved(key: LineKey, facts: Facts) -> str:
@@ -331,8 +341,10 @@ def _now(line: Line) -> str:
     latest = line.latest
     if latest.usual is None or latest.current is None or (latest.driver and _driver_is_the_share(latest)):
         return ""
-    if line.key.signal in (Signal.DATA_QUALITY, Signal.SCHEMA):
+    if line.key.signal in (Signal.DATA_QUALITY, Signal.SCHEMA) and not line.key.metric.startswith(SUITE):
         return f" Now {measured(line.key, latest.current)} (usual {measured(line.key, latest.usual)})."
+    if line.key.metric.startswith(SUITE):
+        return f" Now {number(latest.current)} (reference {number(latest.usual)})."
     current, usual = aligned(latest.current, latest.usual)
     quality = line.key.signal in (Signal.QUALITY, Signal.ESTIMATED_QUALITY)
     what = metric_name(line.key.metric) if quality else f"mean {line.key.column or 'label'}"

@@ -14,7 +14,7 @@ from daemon.incidents.incident import FAMILIES, Entry, Incident
 from daemon.incidents.lines import Facts, Line, LineKey, Phase, Reading, advance, expire, reading
 from daemon.incidents.policy import INTERRUPTIONS, Policy
 from daemon.incidents.words import clauses, day
-from detectors.findings import Finding, Signal, Verdict
+from detectors.findings import SUITE, Finding, Signal, Verdict
 from detectors.instants import Micros
 
 MAX_LINES = 2_000
@@ -205,6 +205,7 @@ def _column_held(key: LineKey, lines: Iterable[Line]) -> bool:
     return any(
         line.phase is Phase.FIRING
         and line.key.signal in (Signal.SCHEMA, Signal.DATA_QUALITY)
+        and not line.key.metric.startswith(SUITE)
         and line.key.column == key.column
         and line.key.segment in ((), key.segment)
         and line.key.version in (None, key.version)
@@ -215,14 +216,21 @@ def _column_held(key: LineKey, lines: Iterable[Line]) -> bool:
 def _expire_absent(
     lines: dict[LineKey, Line], decided: dict[LineKey, Finding], observation: Observation, policy: Policy
 ) -> None:
-    """Let lines end whose version, segment or column no longer occurs; an evaluation that erred proves nothing."""
-    verdicts = {finding.verdict for finding in observation.findings}
-    if observation.kind == "silence" or Verdict.ERROR in verdicts:
+    """Let lines end whose version, segment or column no longer occurs; an evaluation that erred proves nothing.
+
+    What a model's own suite says, or does not say, proves something of the suite's own lines alone.
+    """
+    findings = observation.findings
+    verdicts = {finding.verdict for finding in findings if not finding.metric.startswith(SUITE)}
+    if observation.kind == "silence" or all(reading(verdict) is Reading.UNDECIDED for verdict in verdicts):
         return
-    if not any(reading(verdict) is not Reading.UNDECIDED for verdict in verdicts):
-        return
+    # Of a suite's entry that said nothing the lines go by its name, or begin with it.
+    silent = tuple(f.metric for f in findings if f.metric.startswith(SUITE) and reading(f.verdict) is Reading.UNDECIDED)
     for key, line in lines.items():
-        if line.kind == observation.kind and key not in decided:
+        if line.kind != observation.kind or key in decided:
+            continue
+        proven = not key.metric.startswith(silent) if key.metric.startswith(SUITE) else Verdict.ERROR not in verdicts
+        if proven:
             lines[key] = expire(line, observation.start, observation.end, recover_after=policy.recover_after)
 
 

@@ -12,7 +12,7 @@ from daemon.incidents.incident import FAMILIES, RANK, Entry, Family, Incident, S
 from daemon.incidents.lines import Line, LineKey, Phase, Reading, reading
 from daemon.incidents.policy import Policy
 from daemon.incidents.words import capital, clauses, length, names
-from detectors.findings import Finding, Signal
+from detectors.findings import SUITE, Finding, Signal
 from detectors.instants import Micros
 
 
@@ -197,7 +197,11 @@ def _measured(incident: Incident, seen: Seen) -> Incident:
     if seen.kind != "drift" or not seen.findings:
         return incident
     usual = next((f.usual for f in seen.findings if f.metric == "rows" and f.segment is None), None)
-    features = [f for f in seen.findings if f.signal is Signal.FEATURE_DRIFT and f.segment is None]
+    features = [
+        f
+        for f in seen.findings
+        if f.signal is Signal.FEATURE_DRIFT and f.segment is None and not f.metric.startswith(SUITE)
+    ]
     loud = {f.column for f in features if reading(f.verdict) is not Reading.QUIET}
     quiet = {f.column for f in features} - loud
     return msgspec.structs.replace(

@@ -31,8 +31,11 @@ class Policy:
         )
 
     def opens(self, key: LineKey) -> bool:
-        """Whether the line may open an incident; drift of an unimportant feature only joins one as its likely cause."""
-        if key.signal is Signal.FEATURE_DRIFT:
+        """Whether the line may open an incident; drift of an unimportant feature only joins one as its likely cause.
+
+        Drift of no feature in particular is a limit that someone set on how many may drift.
+        """
+        if key.signal is Signal.FEATURE_DRIFT and key.column is not None:
             return key.column in self.important
         return key.signal in FAMILIES
 

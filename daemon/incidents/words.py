@@ -6,7 +6,7 @@ from datetime import UTC, datetime, tzinfo
 
 from daemon.incidents.incident import RANK
 from daemon.incidents.lines import Line, LineKey
-from detectors.findings import Signal
+from detectors.findings import SUITE, Signal
 from detectors.instants import DAY, HOUR, MINUTE, SECOND, Micros
 
 METRICS: dict[str, str] = {
@@ -95,9 +95,11 @@ _SCHEMA: dict[str, str] = {"lost": "{column} is gone", "mistyped": "{column} cha
 def metric_name(metric: str) -> str:
     """The metric as people call it.
 
-    >>> metric_name("mae"), metric_name("hit_rate")
-    ('MAE', 'hit rate')
+    >>> metric_name("mae"), metric_name("hit_rate"), metric_name("evidently.MissingValueCount.share")
+    ('MAE', 'hit rate', "Evidently's MissingValueCount.share")
     """
+    if metric.startswith(SUITE):
+        return f"Evidently's {metric.removeprefix(SUITE)}"
     return METRICS.get(metric, metric.replace("_", " "))
 
 
@@ -119,10 +121,12 @@ def subject(key: LineKey) -> str:
     'MAE got worse'
     """
     match key.signal:
+        case Signal.DATA_QUALITY if key.metric.startswith(SUITE):
+            return f"{_of_suite(key)} beyond its limit"
         case Signal.PREDICTION_DRIFT:
             return "scores drifted" if key.column == "score" else "predictions drifted"
         case Signal.FEATURE_DRIFT:
-            return f"{key.column} drifted"
+            return f"{key.column or 'several columns'} drifted"
         case Signal.LABEL_DRIFT:
             return "labels drifted"
         case Signal.QUALITY:
@@ -147,6 +151,10 @@ def subject(key: LineKey) -> str:
             return template.format(column=column) if template else f"{metric_name(key.metric)} of {column}"
         case Signal.DRIFTD:
             return "driftd has trouble of its own"
+
+
+def _of_suite(key: LineKey) -> str:
+    return metric_name(key.metric) + (f" of {key.column}" if key.column else "")
 
 
 def clause(key: LineKey) -> str:
@@ -205,10 +213,12 @@ def name(key: LineKey) -> str:
     'MAE for origin JFK'
     """
     match key.signal:
+        case Signal.DATA_QUALITY if key.metric.startswith(SUITE):
+            noun = _of_suite(key)
         case Signal.PREDICTION_DRIFT:
             noun = "scores" if key.column == "score" else "predictions"
         case Signal.FEATURE_DRIFT:
-            noun = key.column or "a feature"
+            noun = key.column or "the columns"
         case Signal.LABEL_DRIFT:
             noun = "labels"
         case Signal.QUALITY | Signal.ESTIMATED_QUALITY:

@@ -126,6 +126,37 @@ SCHEMA = Finding(
     immediate=True,
     driver="dep_delay: 100 % of the values are no longer numeric",
 )
+MISSING_COUNT = Finding(
+    Signal.DATA_QUALITY,
+    "evidently.MissingValueCount.share",
+    Verdict.VIOLATED,
+    column="dep_delay",
+    rows=930,
+    value=0.38,
+    threshold=0.05,
+    usual=0.004,
+    current=0.38,
+    detail="must be at most 0.05; 930 rows",
+)
+MEAN_ERROR = Finding(
+    Signal.QUALITY,
+    "evidently.RegressionPreset.MeanError",
+    Verdict.DEGRADED,
+    rows=901,
+    value=7.2,
+    threshold=3.0,
+    usual=0.3,
+    current=7.2,
+)
+DRIFTED_COLUMNS = Finding(
+    Signal.FEATURE_DRIFT,
+    "evidently.DriftedColumnsCount.share",
+    Verdict.DRIFT,
+    rows=930,
+    value=0.6,
+    threshold=0.3,
+    current=0.6,
+)
 FORGED = replace(
     DEP_DELAY,
     column="<!channel>",
@@ -202,6 +233,15 @@ def incidents() -> Mapping[str, Incident]:
         .see(*drift)
         .observe(silence(MIDNIGHT + 2 * DAY_LONG, 43 * MINUTE))
         .board.incidents[0],
+        "suite_values": Days().see(MISSING_COUNT, ROWS).see(MISSING_COUNT, ROWS).incident,
+        "suite_quality": Days().see(MEAN_ERROR, kind="quality").see(MEAN_ERROR, kind="quality").incident,
+        "suite_columns": Days().see(DRIFTED_COLUMNS, ROWS, *QUIET).see(DRIFTED_COLUMNS, ROWS, *QUIET).incident,
+        "suite_recovered": Days()
+        .see(MISSING_COUNT, ROWS)
+        .see(MISSING_COUNT, ROWS)
+        .see(quieted(MISSING_COUNT), ROWS)
+        .see(quieted(MISSING_COUNT), ROWS)
+        .incident,
         "forged": Days().see(PREDICTION, FORGED).see(PREDICTION, FORGED).incident,
     }
 

@@ -24,6 +24,13 @@ MEASURED = {
     "schema": Finding(Signal.SCHEMA, "mistyped", Verdict.VIOLATED, column="dep_delay", immediate=True),
     "silent": Finding(Signal.NO_PREDICTIONS, "silence", Verdict.VIOLATED, immediate=True),
     "stalled": Finding(Signal.STALLED, "lag", Verdict.VIOLATED, immediate=True),
+    "count": Finding(Signal.DATA_QUALITY, "evidently.MissingValueCount", Verdict.VIOLATED, column="dep_delay"),
+    "mean": Finding(Signal.DATA_QUALITY, "evidently.MeanValue", Verdict.VIOLATED, column="prediction"),
+    "many": Finding(Signal.FEATURE_DRIFT, "evidently.DriftedColumnsCount.share", Verdict.DRIFT),
+    "preset": Finding(Signal.FEATURE_DRIFT, "evidently.DataDriftPreset", Verdict.DRIFT),
+    "of_preset": Finding(
+        Signal.PREDICTION_DRIFT, "evidently.DataDriftPreset.ValueDrift", Verdict.DRIFT, column="prediction"
+    ),
     "driftd": Finding(Signal.DRIFTD, "config", Verdict.VIOLATED, immediate=True),
 }
 KINDS: dict[str, Kind] = {"drift": "drift", "quality": "quality", "silence": "silence"}
@@ -198,6 +205,34 @@ TIMELINES = {
         0-24  drift pred!         |                          |
         24-48 drift pred! schema! | data=firing model=firing | data opened, model opened
         48-72 drift pred! schema. | model=firing             | data resolved, model updated
+    """,
+    "a limit of the model's own suite counts its windows and recovers like any other": """
+        0-24   drift count!  |                 |
+        24-48  drift count!  | data=firing     | data opened
+        48-72  drift count.  | data=recovering | data recovering
+        72-96  drift count.  |                 | data resolved
+    """,
+    "a share of drifted columns opens an incident though no feature is important": """
+        0-24  drift many!  |              |
+        24-48 drift many!  | model=firing | model opened
+    """,
+    "the suite holds nothing of driftd's own back": """
+        0-24  drift mean! pred!  |                          |
+        24-48 drift mean! pred!  | data=firing model=firing | data opened, model opened
+    """,
+    "an error of the suite keeps no other line": """
+        0-24   drift pred7!           |                  |
+        24-48  drift pred7!           | model=firing     | model opened
+        48-72  drift missing. countx  | model=recovering | model recovering
+        72-96  drift missing. countx  |                  | model resolved
+    """,
+    "an entry that erred keeps what it said before, one that is gone lets it end": """
+        0-24    drift of_preset! missing.  |                  |
+        24-48   drift of_preset! missing.  | model=firing     | model opened
+        48-72   drift presetx missing.     | model=firing     |
+        72-96   drift preset? missing.     | model=firing     |
+        96-120  drift countx missing.      | model=recovering | model recovering
+        120-144 drift missing.             |                  | model resolved
     """,
 }
 
