@@ -87,6 +87,7 @@ class Process:
             store,
             clock=wall_clock,
             until_end=until_end,
+            wake=self._after_checkpoint,
             abandoned=lambda: [*self._references.unusable(), *self._live.unusable()],
         )
         self._started_at = self._intake.last_poll
@@ -132,6 +133,11 @@ class Process:
         ticks.every(60, "labels", self._upkeep.expire_labels, at_once=False)
         ticks.every(3600, "retention", self._upkeep.retain, at_once=False)
         ticks.start()
+
+    def _after_checkpoint(self) -> None:
+        """The store can be written: what it would not take before is not left to wait for its usual turn."""
+        if self._references.has_waited:
+            self._ticks.soon("references")
 
     def _refresh_references(self) -> None:
         self._references.refresh(wall_clock())
@@ -249,6 +255,7 @@ class Process:
         live = Live(
             clock=wall_clock,
             configuration_valid=lambda: not self._problems,
+            intake_paused=lambda: bool(self._intake.paused),
             timings=lambda: {
                 name: EvaluationTiming(timing.count, timing.errors, timing.seconds, timing.overdue)
                 for name, timing in dict(self._evaluator.timings).items()
@@ -274,6 +281,8 @@ class Process:
         problems = [f"configuration: {problem}" for problem in self._problems]
         if self._intake.last_poll == self._started_at:
             problems.append("Kafka has not been polled yet")
+        if self._intake.paused:
+            problems.append(self._intake.paused)
         try:
             with self._store.read() as conn:
                 notes = status.load_notes(conn)

@@ -56,9 +56,13 @@ def status(
 def _gather(conn: Connection, settings: Settings, now: Micros) -> dict[str, object]:
     from daemon.schedule.first_row import no_row_yet
     from daemon.store import books, incidents, outbox, references, status
+    from daemon.store.sqlite import told
 
     states = status.model_states_by_name(conn)
     kept = books.books(conn)
+    trouble = [(note.sentence, note.since) for note in status.load_notes(conn)]
+    if (of_store := told(settings.store.path)) is not None:
+        trouble.insert(0, of_store)
     models = []
     for name in settings.models:
         state = states.get(name)
@@ -79,7 +83,7 @@ def _gather(conn: Connection, settings: Settings, now: Micros) -> dict[str, obje
         "installation": settings.installation,
         "store": str(settings.store.path),
         "undelivered_seconds": outbox.oldest_age(conn, now) / 1_000_000,
-        "trouble": [{"sentence": note.sentence, "since": second(note.since)} for note in status.load_notes(conn)],
+        "trouble": [{"sentence": sentence, "since": second(since)} for sentence, since in trouble],
         "models": models,
     }
 

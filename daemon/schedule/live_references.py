@@ -69,7 +69,9 @@ class LiveReferences:
                 self._refresh(watched, now)
             except PoolClosed:
                 return
-            except (WorkerError, StoreError) as error:
+            except StoreError as error:
+                log.warning("%s: its reference waits for the store: %s", name, error)
+            except WorkerError as error:
                 self._failed.add(name)
                 log.warning("%s: its reference could not be built: %s", name, error)
                 self._say(name, "waiting", f"its reference could not be built: {error}", now)

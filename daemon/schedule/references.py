@@ -45,9 +45,12 @@ class References:
         self._pool = pool
         self._spec_of = spec_of
         self._seen: dict[str, _Seen] = {}
+        self.has_waited = False
+        """Whether the store did not take a reference the last time, so that `refresh` is to be called soon."""
 
     def refresh(self, now: Micros) -> None:
         """Brings every model up to date with its file; a model that cannot be is `waiting`, the others go on."""
+        self.has_waited = False
         reading: dict[str, tuple[tuple[int, int] | None, Future[BuiltReference]]] = {}
         for name, model in self._models.items():
             path = local_path(_uri(model))
@@ -63,7 +66,11 @@ class References:
                 self._adopt(name, future.result(), now)
             except PoolClosed:
                 return
-            except (WorkerError, StoreError) as error:
+            except StoreError as error:
+                # The reference may be sound: it is read again as soon as there is a store for it.
+                log.warning("%s: the reference could not be stored: %s", name, error)
+                self.has_waited = True
+            except WorkerError as error:
                 self._wait(name, error, now)
                 self._seen[name] = _Seen(stamp, now, usable=False)
             else:

@@ -36,6 +36,11 @@ class Ticks:
         first = {"next_run_time": datetime.now(UTC)} if at_once else {}
         self._scheduler.add_job(self._guarded(name, function), "interval", seconds=seconds, id=name, name=name, **first)
 
+    def soon(self, name: str) -> None:
+        """Calls the function of this name now, and then at its interval; nothing when the ticks are not running."""
+        if self._scheduler.running:
+            self._scheduler.modify_job(name, next_run_time=datetime.now(UTC))
+
     def start(self) -> None:
         """Ticks from now on."""
         self._scheduler.start()

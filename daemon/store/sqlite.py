@@ -19,6 +19,7 @@ from sqlalchemy.pool import QueuePool, StaticPool
 
 from daemon.store import names
 from daemon.store.errors import StoreHeld, StoreMissing, StoreUnavailable
+from detectors.instants import Micros
 
 BUSY_TIMEOUT_MS = 5_000
 PAGE_CACHE_KIB = 32_768
@@ -31,6 +32,8 @@ class Holder(msgspec.Struct, frozen=True):
     command: str
     host: str
     since: str
+    trouble: str = ""
+    trouble_since: Micros = 0
 
     def __str__(self) -> str:
         return f"process {self.pid} ({self.command}) on {self.host} since {self.since}"
@@ -50,15 +53,28 @@ class WriterLock:
         except OSError as error:
             os.close(self._fd)
             raise StoreHeld(str(path), read_holder(path)) from error
-        me = Holder(
+        self._me = Holder(
             pid=os.getpid(),
             command=holder or " ".join(sys.argv)[:200] or "python",
             host=socket.gethostname(),
             since=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         )
+        self._write()
+
+    def tell(self, trouble: str, now: Micros) -> None:
+        """Let the lock file say what is in trouble, a short sentence, or nothing any more.
+
+        It is the one place that can still be written when the store cannot: its text takes the room of the one before.
+        """
+        if trouble != self._me.trouble:
+            self._me = msgspec.structs.replace(self._me, trouble=trouble, trouble_since=now)
+            self._write()
+
+    def _write(self) -> None:
+        text = msgspec.json.encode(self._me) + b"\n"
         try:
-            os.ftruncate(self._fd, 0)
-            os.pwrite(self._fd, msgspec.json.encode(me) + b"\n", 0)
+            os.pwrite(self._fd, text, 0)
+            os.ftruncate(self._fd, len(text))
         except OSError:
             pass  # A full disk: the lock holds all the same, only its text is missing.
 
@@ -77,11 +93,21 @@ def lock_file(path: Path) -> Path:
 
 def read_holder(path: Path) -> str:
     """What the lock file says about its holder, in words."""
+    holder = _holder(path)
+    return "another process" if holder is None else str(holder)
+
+
+def told(path: Path) -> tuple[str, Micros] | None:
+    """What the store's writer says is in trouble, and since when; None while all is well or nobody writes."""
+    holder = _holder(path) if is_held(path) else None
+    return (holder.trouble, holder.trouble_since) if holder is not None and holder.trouble else None
+
+
+def _holder(path: Path) -> Holder | None:
     try:
-        text = lock_file(path).read_bytes()
-        return str(msgspec.json.decode(text, type=Holder))
+        return msgspec.json.decode(lock_file(path).read_bytes(), type=Holder)
     except (OSError, msgspec.DecodeError):
-        return "another process"
+        return None
 
 
 def is_held(path: Path) -> bool:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from daemon.store import migration, sqlite
 from daemon.store.errors import StoreError
+from detectors.instants import Micros
 
 
 class Store:
@@ -88,6 +89,11 @@ class Store:
         """A snapshot: every question inside sees the same committed state. Keep it short, or the log cannot shrink."""
         with translated(self.path), self._readers.connect() as conn, conn.begin():
             yield conn
+
+    def tell(self, trouble: str, now: Micros) -> None:
+        """Say what is in trouble where `sqlite.told` finds it, even when nothing can be written; "" when it is over."""
+        if self._lock is not None:
+            self._lock.tell(trouble, now)
 
     def close(self) -> None:
         """Close every connection and give the lock back; a second call does nothing."""

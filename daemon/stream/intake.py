@@ -106,7 +106,7 @@ class Intake:
         self._windows: dict[str, int] = {}
         self._last_trouble = ""
         self._is_loaded = False
-        self._is_paused = False
+        self._paused = ""
         self._is_due = False
         self._run_ends: dict[TopicPartition, int] | None = None
         now = time.monotonic()
@@ -138,9 +138,9 @@ class Intake:
         return self._buffer.nbytes
 
     @property
-    def is_paused(self) -> bool:
-        """Whether the store cannot be written, so that nothing is read."""
-        return self._is_paused
+    def paused(self) -> str:
+        """While the store cannot be used, so that nothing is read: a sentence that says why; else empty."""
+        return self._paused
 
     # The loop
 
@@ -157,7 +157,7 @@ class Intake:
                     self._notes.say(KAFKA, str(error))
                     self._rest()
                 except StoreUnavailable as error:
-                    log.warning("The store cannot be used, intake waits: %s", error)
+                    self._without_store(error)
                     self._rest()
                 except FenceLost as error:
                     self._forget(str(error))
@@ -404,7 +404,7 @@ class Intake:
             state.read = state.lowest()
         self._kafka.assign({at: state.read for at, state in wanted.items()})
         self._assigned = frozenset(wanted)
-        if self._is_paused:
+        if self._paused:
             self._kafka.pause(self._assigned)
 
     def _poll(self) -> None:
@@ -475,7 +475,7 @@ class Intake:
     def _single_out(self) -> TopicPartition | None:
         """While it is not known which partition a broken batch is in, they are read one at a time."""
         self._suspects = [at for at in self._suspects if at in self._assigned]
-        if not self._suspects or self._is_paused:
+        if not self._suspects or self._paused:
             return None
         self._kafka.pause(self._assigned - {self._suspects[0]})
         self._kafka.resume([self._suspects[0]])
@@ -558,7 +558,7 @@ class Intake:
 
     def _checkpoint_is_due(self) -> bool:
         since = time.monotonic() - self._last_checkpoint
-        if self._is_paused:
+        if self._paused:
             return since >= self._pace.retry
         return (
             since >= self._interval
@@ -596,15 +596,13 @@ class Intake:
             self._forget(str(error))
             return False
         except StoreUnavailable as error:
-            self._pause(error)
+            self._without_store(error)
             return False
         self._buffer.empty(keep=True)
         self._is_due = False
         self._last_checkpoint = time.monotonic()
-        if self._is_paused:
-            self._is_paused = False
-            self._kafka.resume(self._assigned)
-            log.info("The store can be used again; intake goes on.")
+        if self._paused:
+            self._with_store()
         if self._collecting():
             with self._store.read() as conn:
                 self._set_barriers(conn)
@@ -648,7 +646,7 @@ class Intake:
         """Keep the buffer bounded while checkpoints have to wait."""
         if not over and self._buffer.nbytes >= self._pace.buffer_bytes:
             self._kafka.pause(self._assigned)
-        elif over and not self._is_paused and not self._suspects and self._kafka.paused():
+        elif over and not self._paused and not self._suspects and self._kafka.paused():
             self._kafka.resume(self._assigned)
 
     def _ends(self) -> dict[TopicPartition, int]:
@@ -660,13 +658,24 @@ class Intake:
             log.info("The ends of the partitions are not known: %s", error)
             return {}
 
-    def _pause(self, error: StoreUnavailable) -> None:
-        """Hand out nothing more, keep the buffer, and try again: polling goes on so that Kafka stays connected."""
+    def _without_store(self, error: StoreUnavailable) -> None:
+        """Hand out nothing more, keep the buffer, and try again: polling goes on so that Kafka stays connected.
+
+        Why nothing is read is said where it can be seen without the store.
+        """
         self._last_checkpoint = time.monotonic()
-        if not self._is_paused:
-            log.warning("The store cannot be written, intake is paused: %s", error)
-            self._is_paused = True
-        self._kafka.pause(self._assigned)
+        if not self._paused:
+            log.warning("The store cannot be used, intake is paused: %s", error)
+        self._paused = f"Nothing is read while the store cannot be used. {error}"
+        self._store.tell(self._paused, self._clock())
+        if self._consumer is not None:
+            self._consumer.pause(self._assigned)
+
+    def _with_store(self) -> None:
+        self._paused = ""
+        self._store.tell("", self._clock())
+        self._kafka.resume(self._assigned)
+        log.info("The store can be used again; intake goes on.")
 
     def _commit(self, partitions: Sequence[PartitionState]) -> None:
         """Tell Kafka how far the store has come."""

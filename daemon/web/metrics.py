@@ -29,6 +29,7 @@ METRICS: Mapping[str, Described] = {
     "driftd_configuration_valid": Described(
         "gauge", "1 when the configuration has no mistake, 0 when a model is left out."
     ),
+    "driftd_intake_paused": Described("gauge", "1 while the store cannot be used, so that nothing is read; else 0."),
     "driftd_store_bytes": Described("gauge", "Size of the store on disk, write-ahead log included."),
     "driftd_messages_total": Described(
         "counter", "Kafka messages read, by what became of them: decoded, dead_lettered, ignored.", ("model", "fate")
@@ -85,6 +86,7 @@ class Live:
 
     clock: Callable[[], Micros]
     configuration_valid: Callable[[], bool] = lambda: True
+    intake_paused: Callable[[], bool] = lambda: False
     timings: Callable[[], Mapping[str, EvaluationTiming]] = dict
     deliveries: Callable[[], Mapping[tuple[str, str], int]] = dict
     worker_deaths: Callable[[], int] = lambda: 0
@@ -125,6 +127,7 @@ class StoreCollector(Collector):
         live, now = self.live, self.live.clock()
         yield "driftd_info", (self.version,), 1
         yield "driftd_configuration_valid", (), float(live.configuration_valid())
+        yield "driftd_intake_paused", (), float(live.intake_paused())
         yield "driftd_store_bytes", (), maintenance.store_bytes(self.store.path)
         yield "driftd_worker_deaths_total", (), live.worker_deaths()
         yield "driftd_tick_failures_total", (), live.tick_failures()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from daemon.config.settings import Model
 from daemon.schedule.reading import event_times, read_reference, usual_gap
 from daemon.schedule.references import local_path, read_request
 from daemon.schedule.workers import WorkerPool
-from daemon.store import panes, references, specs, status, usual
+from daemon.store import panes, references, specs, sqlite, status, usual
 from detectors.columns import ColumnType
 from detectors.errors import ReferenceRejected, UnusableEventTime
 from detectors.instants import DAY, HOUR, MINUTE, parse_rfc3339
@@ -96,6 +98,31 @@ def test_a_method_for_columns_of_another_type_is_named_with_those_that_would_do(
             "'kind' is categorical ("
         )
         assert "for those are auto, psi, jensenshannon, kl_div, chisquare," in state(made).reason
+
+
+def test_a_store_that_cannot_be_written_is_no_fault_of_the_reference(
+    tmp_path: Path, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 50)
+    with world(tmp_path, pool) as made:
+        orders(-30, 30, seed=2).to_parquet(tmp_path / "reference.parquet")
+        before = state(made)
+        with made.store.read() as conn:
+            first = references.current(conn, MODEL)
+        # Given another program that has the store locked while the file is read
+        with contextlib.closing(sqlite3.connect(made.store.path, isolation_level=None)) as stranger:
+            stranger.execute("BEGIN IMMEDIATE")
+            made.references.refresh(made.wall)
+            assert made.references.has_waited
+            assert made.references.unusable() == []
+            stranger.execute("ROLLBACK")
+        assert state(made) == before
+        # When it is asked for again, at once
+        made.references.refresh(made.wall)
+        # Then
+        assert not made.references.has_waited
+        with made.store.read() as conn:
+            assert references.current(conn, MODEL) != first
 
 
 def test_a_changed_file_is_a_new_version_from_the_pane_after_the_last_counted(tmp_path: Path, pool: WorkerPool) -> None:
