@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 from detectors.budget import level
 from detectors.column_drift import segment_drift, total_drift
 from detectors.data_quality.check import CHECKS, Check
+from detectors.data_quality.lost import settle_lost
+from detectors.drift_input import DriftInput
 from detectors.findings import FIRING, Finding, Signal, Verdict
 from detectors.frames import STORED_ROWS
-from detectors.instants import Micros
 from detectors.judgement import PORTIONS, Measurement, Share, judge
 from detectors.noise import Noise
 from detectors.profile import Profile
@@ -24,24 +25,6 @@ from detectors.variation import WindowVector
 from detectors.window import Cells, Window
 
 __all__ = ["DriftInput", "EvaluationResult", "QualityInput", "evaluate_drift", "evaluate_quality"]
-
-
-@dataclass(frozen=True, slots=True)
-class DriftInput:
-    """Everything that the drift verdict on one window depends on; it can be pickled.
-
-    `partials` and `samples` hold, by version, the bytes of profiles and samples under the reference's layout, in any
-    order and grouping; a version may have no samples. `live_windows` are the vectors that had joined the reference's
-    own windows as of this one, in order of time.
-    """
-
-    start: Micros
-    end: Micros
-    reference: bytes
-    live_windows: tuple[bytes, ...]
-    partials: Mapping[str, tuple[bytes, ...]]
-    samples: Mapping[str, tuple[bytes, ...]]
-    rules: Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +79,7 @@ def evaluate_drift(input: DriftInput) -> EvaluationResult:
     levels = _levels(input.rules, known.noise)
     windows = [_window(input, known, version, profile) for version, profile in profiles.items()]
     together = Window(None, input.start, whole, known.reference, known.usual, known.noise, input.rules)
-    quality = judge(list(_data_quality(windows, together)), levels)
+    quality = judge(settle_lost(list(_data_quality(windows, together)), layout.columns, input.seen), levels)
     drift: list[Measurement] = []
     for window in windows:
         held = {

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from daemon import __version__
 from daemon.config.settings import Settings
 from daemon.incidents.board import Board, Observation
+from daemon.incidents.words import listed
 from daemon.schedule.recording import Recorder
 from daemon.schedule.silence import labels_missing
 from daemon.schedule.specs import StoredSpecs
@@ -21,7 +22,18 @@ from daemon.schedule.tasks import JUDGE_DRIFT, JUDGE_QUALITY, Verdicts
 from daemon.schedule.watch import Times, Watched
 from daemon.schedule.windows import LIVE_WINDOWS, DriftWindow, NoReference, QualityWindow, read_drift, read_quality
 from daemon.schedule.workers import PoolClosed, WorkerError, WorkerPool
-from daemon.store import AlreadyEvaluated, Connection, Store, gaps, panes, positions, references, status, watermarks
+from daemon.store import (
+    AlreadyEvaluated,
+    Connection,
+    Store,
+    gaps,
+    panes,
+    positions,
+    references,
+    seen,
+    status,
+    watermarks,
+)
 from daemon.store.due import DueWindow
 from daemon.store.evaluations import Evaluation
 from detectors.findings import Finding, Signal, Verdict
@@ -248,6 +260,7 @@ class Evaluator:
                 board = self._recorder.record(conn, evaluation, [observation], now=at, wall=wall)
                 if due.kind == "drift" and task.reference is not None:
                     self._calibrate(conn, due, task.reference, result, incomplete=lost or _interrupted(board, due))
+                    _note_columns(conn, due, findings, wall)
                 _note_errors(conn, due, findings, wall)
         except AlreadyEvaluated:
             log.info("%s: the %s window of %s was evaluated before", due.model, due.kind, rfc3339(due.end))
@@ -296,6 +309,26 @@ def _interrupted(board: Board, due: DueWindow) -> bool:
 def _failed(due: DueWindow, reason: str) -> Verdicts:
     finding = Finding(Signal.DRIFTD, "evaluation", Verdict.ERROR, rows=due.rows, detail=reason)
     return Verdicts((finding,), due.rows, None)
+
+
+def _note_columns(conn: Connection, due: DueWindow, findings: list[Finding], now: Micros) -> None:
+    """Remembers of which columns the window had values; a sentence for `driftd status` on those that none has had."""
+    found = {
+        verdict: {f.column for f in findings if f.metric == "lost" and f.verdict is verdict and f.column is not None}
+        for verdict in (Verdict.OK, Verdict.NO_DATA)
+    }
+    never = sorted(found[Verdict.NO_DATA] - found[Verdict.OK])
+    seen.note(conn, due.model, found[Verdict.OK], due.end)
+    key = f"columns.{due.model}"
+    if never:
+        columns, are, them = ("column", "has", "it") if len(never) == 1 else ("columns", "have", "them")
+        sentence = (
+            f"{due.model}: {columns} {listed(never, 10)} of the reference {are} never been seen in the messages: "
+            f"exclude {them} (columns.exclude), or check predictions.fields.features."
+        )
+        status.set_note(conn, key, sentence, now)
+    elif found[Verdict.OK]:
+        status.clear_note(conn, key)
 
 
 def _note_errors(conn: Connection, due: DueWindow, findings: list[Finding], now: Micros) -> None:

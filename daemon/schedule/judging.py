@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from daemon.schedule.tasks import Cells, DriftTask, QualityTask, Verdicts
-from detectors.evaluation import DriftInput, EvaluationResult, QualityInput, evaluate_drift, evaluate_quality
+from daemon.schedule.tasks import Cells, QualityTask, Verdicts
+from detectors.drift_input import DriftInput
+from detectors.evaluation import EvaluationResult, QualityInput, evaluate_drift, evaluate_quality
 from detectors.predicted import read_scored
 from detectors.quality.rows import RECOMMENDATION
 from detectors.values import value_text
 
 
-def judge_drift(task: DriftTask) -> Verdicts:
+def judge_drift(given: DriftInput) -> Verdicts:
     """The findings of a window's drift and data quality."""
-    return _verdicts(
-        evaluate_drift(
-            DriftInput(
-                start=task.start,
-                end=task.end,
-                reference=task.reference,
-                live_windows=task.live_windows,
-                partials=task.partials,
-                samples=task.samples,
-                rules=task.rules,
-            )
-        )
-    )
+    return _verdicts(evaluate_drift(given))
 
 
 def judge_quality(task: QualityTask) -> Verdicts:

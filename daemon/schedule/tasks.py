@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from detectors.drift_input import DriftInput
 from detectors.findings import Finding
 from detectors.instants import Micros
 from detectors.rules import Rules
@@ -74,19 +75,6 @@ class BuiltReference:
     rows: int
     event_times: bool
     usual_gap: Micros | None
-
-
-@dataclass(frozen=True, slots=True)
-class DriftTask:
-    """A window's partials and samples by version, as bytes, with what they are held against."""
-
-    start: Micros
-    end: Micros
-    reference: bytes
-    live_windows: tuple[bytes, ...]
-    partials: Mapping[str, tuple[bytes, ...]]
-    samples: Mapping[str, tuple[bytes, ...]]
-    rules: Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +166,7 @@ class CollectedTask:
 
 
 READ_REFERENCE: Work[ReadRequest, BuiltReference] = Work("daemon.schedule.reading:read_reference")
-JUDGE_DRIFT: Work[DriftTask, Verdicts] = Work("daemon.schedule.judging:judge_drift")
+JUDGE_DRIFT: Work[DriftInput, Verdicts] = Work("daemon.schedule.judging:judge_drift")
 JUDGE_QUALITY: Work[QualityTask, Verdicts] = Work("daemon.schedule.judging:judge_quality")
 MERGE_WINDOW: Work[WindowTask, bytes] = Work("daemon.schedule.collected:merge_window")
 BUILD_COLLECTED: Work[CollectedTask, BuiltReference] = Work("daemon.schedule.collected:build_collected")

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from daemon.config.settings import Model
 from daemon.config.windows import allowed_lateness
 from daemon.schedule.specs import StoredSpecs
-from daemon.schedule.tasks import DriftTask, QualityTask
-from daemon.store import Connection, collecting, labels, panes, references
+from daemon.schedule.tasks import QualityTask
+from daemon.store import Connection, collecting, labels, panes, references, seen
 from daemon.store import specs as stored_specs
 from daemon.store.due import DueWindow
+from detectors.drift_input import DriftInput
 from detectors.instants import Micros
 from detectors.rules import Rules
 
@@ -31,7 +32,7 @@ class DriftWindow:
     due: DueWindow
     reference_hash: str
     rows: int
-    task: DriftTask
+    task: DriftInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def read_drift(conn: Connection, model: Model, rules: Rules, due: DueWindow, spe
         due=replace(due, rows=sum(rows_by_spec.values())),
         reference_hash=spec.reference_hash,
         rows=rows_by_spec[spec_hash],
-        task=DriftTask(
+        task=DriftInput(
             start=due.start,
             end=due.end,
             reference=reference.body,
@@ -88,6 +89,8 @@ def read_drift(conn: Connection, model: Model, rules: Rules, due: DueWindow, spe
             partials={version: tuple(parts) for version, parts in profiles.items()},
             samples={version: tuple(parts) for version, parts in samples.items()},
             rules=rules,
+            # What a reference from live traffic holds was seen there.
+            seen=seen.columns(conn, due.model) if collecting.load(conn, due.model) is None else None,
         ),
     )
 

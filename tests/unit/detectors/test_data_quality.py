@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy.stats import nbinom
 
-from detectors.findings import Signal, Verdict
+from detectors.findings import FIRING, Signal, Verdict
 from detectors.rates import UsualCount
 from detectors.reference import Reference
 from detectors.rules import ColumnRule, Rules
@@ -103,6 +103,23 @@ def test_a_field_that_is_gone() -> None:
     assert finding.verdict is Verdict.VIOLATED
     assert finding.driver == "delay is gone from every row"
     assert not any(f.metric == "lost" and f.column == "rare" for f in result.findings)
+
+
+def test_a_column_that_is_gone_is_told_once() -> None:
+    given = rows(seed=1).assign(delay=np.nan)
+    rules = Rules(columns={"delay": ColumnRule(missing_maximum=0.1)})
+    result = evaluated(reference(), given, rules, seen=frozenset({"delay"}))
+    assert found(result, "lost", "delay").verdict is Verdict.VIOLATED
+    assert {f.metric for f in result.findings if f.column == "delay" and f.verdict in FIRING} == {"lost"}
+
+
+def test_a_column_that_was_never_there_is_no_alarm() -> None:
+    result = evaluated(reference(), rows(seed=1).assign(delay=np.nan), seen=frozenset({"carrier"}))
+    finding = found(result, "lost", "delay")
+    assert (finding.verdict, finding.flagged) == (Verdict.NO_DATA, False)
+    assert finding.detail is not None
+    assert "columns.exclude" in finding.detail
+    assert not any(f.verdict in FIRING for f in result.findings)
 
 
 @pytest.mark.parametrize(("value", "verdict"), [(23.0, Verdict.OK), (24.0, Verdict.VIOLATED)])

@@ -74,6 +74,7 @@ def drift_input(
     parts: int = 1,
     live: tuple[bytes, ...] = (),
     start: int = START + 100 * DAY,
+    seen: frozenset[str] | None = None,
 ) -> DriftInput:
     """One window's input, each version's rows cut into `parts` partials."""
     by_version = {"1": frames} if isinstance(frames, pd.DataFrame) else frames
@@ -84,7 +85,7 @@ def drift_input(
         made = [partial(reference.layout, frame.iloc[low:high], low) for low, high in itertools.pairwise(borders)]
         partials[version] = tuple(profile for profile, _ in made)
         samples[version] = tuple(sample for _, sample in made)
-    return DriftInput(start, start + DAY, reference.to_bytes(), live, partials, samples, rules or Rules())
+    return DriftInput(start, start + DAY, reference.to_bytes(), live, partials, samples, rules or Rules(), seen)
 
 
 def evaluated(reference: Reference, frames: Any, rules: Rules | None = None, **more: Any) -> EvaluationResult:

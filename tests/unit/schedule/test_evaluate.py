@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
 from daemon.incidents.board import Board
 from daemon.incidents.incident import State
 from daemon.schedule import evaluate
 from daemon.schedule.tasks import JUDGE_DRIFT, Work
 from daemon.schedule.workers import WorkerPool
-from daemon.store import evaluations, gaps, incidents, outbox, references, status
+from daemon.store import evaluations, gaps, incidents, outbox, references, seen, status
 from daemon.store.gaps import Gap
+from daemon.store.schema import meta
 from detectors.findings import FIRING
 from detectors.instants import DAY
 from tests.unit.schedule.world import MODEL, ROWS_A_DAY, START, TOPIC, World, orders, world
@@ -124,6 +126,39 @@ def test_an_evaluation_that_fails_is_an_error_finding_and_a_sentence_and_no_inci
     quiet.evaluator.turn(flush=True)
     with quiet.store.read() as conn:
         assert status.load_notes(conn) == []
+
+
+def test_a_column_that_no_message_has_held_is_a_sentence_and_one_that_goes_is_an_incident(quiet: World) -> None:
+    # Given messages without a column of the reference
+    quiet.predict(orders(0, 3, seed=5).assign(kind=None))
+    quiet.evaluator.turn(flush=True)
+    assert [row for row in flagged(quiet) if row.column == "kind"] == []
+    assert board(quiet).incidents == ()
+    with quiet.store.read() as conn:
+        (note,) = status.load_notes(conn)
+    assert note.sentence.startswith(f"{MODEL}: column kind of the reference has never been seen in the messages: ")
+    # When it comes, the sentence goes; when it goes again, that is told at once, and once
+    quiet.predict(orders(3, 2, seed=6))
+    quiet.evaluator.turn(flush=True)
+    with quiet.store.read() as conn:
+        assert status.load_notes(conn) == []
+    quiet.predict(orders(5, 2, seed=7).assign(kind=None))
+    quiet.evaluator.turn(flush=True)
+    gone = [row for row in flagged(quiet) if row.column == "kind" and row.window_start >= START + 5 * DAY]
+    assert {(row.signal, row.metric) for row in gone} == {("schema", "lost")}
+    (incident,) = board(quiet).open_incidents
+    assert {row.incident for row in gone} == {incident.id}
+
+
+def test_columns_that_were_seen_before_that_was_kept_are_known_by_their_findings(quiet: World) -> None:
+    quiet.predict(orders(0, 2, seed=5))
+    quiet.evaluator.turn(flush=True)
+    with quiet.store.write() as conn:
+        conn.execute(delete(meta).where(meta.c.key.startswith("seen:")))
+        assert seen.columns(conn, MODEL) == {"amount", "kind", "label", "prediction"}
+        seen.note(conn, MODEL, {"colour"}, START)
+        assert seen.columns(conn, MODEL) == {"amount", "colour", "kind", "label", "prediction"}
+        assert seen.columns(conn, MODEL[:-1]) == frozenset()
 
 
 def test_looking_only_at_what_can_still_change_judges_the_same_windows(
