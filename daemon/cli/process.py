@@ -73,11 +73,13 @@ class Process:
         self._stop_sending = threading.Event()
         self._changed = threading.Event()
         self._pool = WorkerPool(workers)
+        # Evidently needs hundreds of megabytes: one process, started when the first suite is run.
+        self._suites = WorkerPool(1)
         specs = StoredSpecs(_spec_parts)
         recorder = Recorder(settings)
         self._references = References(settings.models, store, self._pool, spec_of)
         self._live = LiveReferences(settings, store, self._pool, collecting_spec, spec_of)
-        self._evaluator = Evaluator(settings, store, self._pool, specs, recorder, wall_clock, self._stop)
+        self._evaluator = Evaluator(settings, store, self._pool, specs, recorder, wall_clock, self._stop, self._suites)
         self._traffic = Traffic(settings, store, recorder, wall_clock)
         self._compactor = Compactor(store, self._pool, specs)
         self._upkeep = Upkeep(settings, store, wall_clock)
@@ -206,6 +208,7 @@ class Process:
         self._intake.stop()
         # Evaluations are pure: killing them loses nothing, and the threads that wait for them go on at once.
         self._pool.close()
+        self._suites.close()
         reading.thread.join()
         self._ticks.close()
         if sending.thread.is_alive() and not self._sender.drain(DRAIN_SECONDS):
@@ -261,7 +264,7 @@ class Process:
                 for name, timing in dict(self._evaluator.timings).items()
             },
             deliveries=self._sender.counts,
-            worker_deaths=lambda: self._pool.deaths,
+            worker_deaths=lambda: self._pool.deaths + self._suites.deaths,
             tick_failures=lambda: self._ticks.failures,
         )
         made = registry(self._settings, self._store, live, __version__)

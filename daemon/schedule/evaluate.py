@@ -6,19 +6,20 @@ import logging
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
+from typing import Any
 
 from daemon import __version__
 from daemon.config.settings import Settings
-from daemon.incidents.board import Board, Observation
+from daemon.incidents.board import Board, Held, Observation
 from daemon.incidents.words import listed
 from daemon.schedule.recording import Recorder
 from daemon.schedule.silence import labels_missing
 from daemon.schedule.specs import StoredSpecs
 from daemon.schedule.stretches import Stretch, proven, record_stretch
-from daemon.schedule.tasks import JUDGE_DRIFT, JUDGE_QUALITY, Verdicts
+from daemon.schedule.tasks import JOINED_SUITE, JUDGE_DRIFT, JUDGE_QUALITY, SAMPLED_SUITE, Verdicts
 from daemon.schedule.watch import Times, Watched
 from daemon.schedule.windows import LIVE_WINDOWS, DriftWindow, NoReference, QualityWindow, read_drift, read_quality
 from daemon.schedule.workers import PoolClosed, WorkerError, WorkerPool
@@ -38,6 +39,7 @@ from daemon.store.due import DueWindow
 from daemon.store.evaluations import Evaluation
 from detectors.findings import Finding, Signal, Verdict
 from detectors.instants import Micros, rfc3339
+from detectors.suite.entries import failed_suite
 
 log = logging.getLogger("driftd.schedule")
 
@@ -47,6 +49,8 @@ LOOK_SECONDS = 10.0
 """Between two checkpoints nothing but the passing of time makes a window due: then it is asked this often."""
 LOOK_BACK_SECONDS = 600.0
 """How often windows that closed long ago are asked for too: a partition that stood still may still fill them."""
+SUITE_TIMEOUT = 600.0
+"""Evidently takes some seconds, of many columns a minute; longer than this it has hung."""
 
 Lane = tuple[str, str]
 """A model and a kind: one lane is evaluated in window order, lanes beside each other."""
@@ -64,12 +68,17 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class _Running:
-    """An evaluation in a worker."""
+    """An evaluation in a worker, and beside it in another one the model's own Evidently suite, if it has one."""
 
     due: DueWindow
     reference: str | None
     started: float
     future: Future[Verdicts]
+    suite: Future[tuple[Finding, ...]] | None = None
+
+    @property
+    def unfinished(self) -> list[Future[Any]]:
+        return [future for future in (self.future, self.suite) if future is not None and not future.done()]
 
 
 @dataclass(slots=True)
@@ -91,7 +100,10 @@ class Evaluator:
         recorder: Recorder,
         clock: Callable[[], Micros],
         stop: threading.Event,
+        suites: WorkerPool | None = None,
     ) -> None:
+        self._suites = pool if suites is None else suites
+        self._running: dict[Lane, _Running] = {}
         self._watched = {name: Watched.of(settings, name) for name in settings.models}
         self._store = store
         self._pool = pool
@@ -110,38 +122,65 @@ class Evaluator:
         """When this was last seen to go on: a sign of life."""
 
     def turn(self, *, flush: bool = False) -> int:
-        """Evaluates every window that is due and returns how many; `flush` asks for stale ones too, at a run's end."""
+        """Evaluates every window that is due and returns how many; `flush` asks for stale ones too, at a run's end.
+
+        A model's own Evidently suite may take seconds, and nothing waits for it but its own window: a later turn
+        records that one, and goes on with its model.
+        """
         with self._turning:
             return self._turn(flush)
 
     def _turn(self, flush: bool) -> int:
         began = time.monotonic()
         self.last_turn = self._clock()
-        if not flush and (began < self._rest_until or not self._may_have_changed(began)):
+        recorded = sum(self._finish(self._running.pop(lane)) for lane in self._done())
+        # Where a suite was waited for, the model's next window may be due already.
+        if not (flush or recorded) and (began < self._rest_until or not self._may_have_changed(began)):
             return 0
         everything = flush or began - self._looked_back_at >= LOOK_BACK_SECONDS
-        queues = {lane: queue for name in self._watched for lane, queue in self._find(name, flush, everything).items()}
+        queues = {
+            lane: queue
+            for name in self._watched
+            for lane, queue in self._find(name, flush, everything).items()
+            if lane not in self._running
+        }
         if everything:
             self._looked_back_at = began
         # With a hundred models the question itself takes a while: it may cost a tenth of a core.
         self._rest_until = time.monotonic() + REST * (time.monotonic() - began)
-        running: dict[Lane, _Running] = {}
-        recorded = 0
+        running = self._running
         while not self._stop.is_set():
             self.last_turn = self._clock()
             for lane, queue in queues.items():
-                while lane not in running and queue.items and len(running) < 2 * self._pool.slots:
+                while queue.items and self._may_start(lane):
                     item = queue.items.popleft()
                     if isinstance(item, Stretch):
                         self._silence(lane[0], item)
                     elif (task := self._start(item)) is not None:
                         running[lane] = task
-            if not running:
+            if done := self._done():
+                recorded += sum(self._finish(running.pop(lane)) for lane in done)
+                continue
+            if not running or not (flush or self._judging):
                 break
-            done, _ = wait([task.future for task in running.values()], timeout=1.0, return_when=FIRST_COMPLETED)
-            for lane in [lane for lane, task in running.items() if task.future in done]:
-                recorded += self._finish(running.pop(lane))
+            unfinished = [future for task in running.values() for future in task.unfinished]
+            wait(unfinished, timeout=1.0, return_when=FIRST_COMPLETED)
         return recorded
+
+    @property
+    def _judging(self) -> int:
+        """How many evaluations are judged now, besides those that only wait for their suite."""
+        return sum(not task.future.done() for task in self._running.values())
+
+    def _done(self) -> list[Lane]:
+        return [lane for lane, task in self._running.items() if not task.unfinished]
+
+    def _may_start(self, lane: Lane) -> bool:
+        """Whether the lane is free, and so is a worker; of the suites that wait for theirs each holds a window."""
+        if lane in self._running or self._judging >= 2 * self._pool.slots:
+            return False
+        suites = sum(task.suite is not None for task in self._running.values())
+        return suites < 2 * self._suites.slots or not self._watched[lane[0]].rules.suite
 
     def _may_have_changed(self, began: float) -> bool:
         """Whether a checkpoint has come since the last look, or time has passed that labels may have waited for."""
@@ -193,14 +232,23 @@ class Evaluator:
             return None
         if window is None:
             return None
+        suite: Future[tuple[Finding, ...]] | None = None
         try:
             if isinstance(window, DriftWindow):
                 future = self._pool.submit(JUDGE_DRIFT, window.task, name=name)
+                if window.suite is not None:
+                    suite = self._suites.submit(
+                        SAMPLED_SUITE, window.suite, name=f"the suite of {name}", timeout=SUITE_TIMEOUT
+                    )
             else:
                 future = self._pool.submit(JUDGE_QUALITY, window.task, name=name)
+                if any(entry.labelled for entry in watched.rules.suite):
+                    suite = self._suites.submit(
+                        JOINED_SUITE, window.task, name=f"the suite of {name}", timeout=SUITE_TIMEOUT
+                    )
         except PoolClosed:
             return None
-        return _Running(window.due, window.reference_hash, started, future)
+        return _Running(window.due, window.reference_hash, started, future, suite)
 
     def _finish(self, task: _Running) -> bool:
         due = task.due
@@ -213,15 +261,32 @@ class Evaluator:
             log.error("%s: the %s evaluation of %s failed: %s", due.model, due.kind, rfc3339(due.end), error)
             timing.errors += 1
             result = _failed(due, str(error))
+        try:
+            suite = self._suite_findings(task)
+        except PoolClosed:
+            return False
         timing.count += 1
         timing.seconds += time.monotonic() - task.started
         timing.overdue = max(0, timing.overdue - 1)
-        return self._record(task, result)
+        return self._record(task, result, suite)
 
-    def _record(self, task: _Running, result: Verdicts) -> bool:
+    def _suite_findings(self, task: _Running) -> Sequence[Finding]:
+        """What the model's own suite found; one that ended its worker takes nothing else along."""
+        if task.suite is None:
+            return ()
+        due = task.due
+        try:
+            return task.suite.result()
+        except PoolClosed:
+            raise
+        except WorkerError as error:
+            log.error("%s: the suite of the %s window of %s failed: %s", due.model, due.kind, rfc3339(due.end), error)
+            return failed_suite(self._watched[due.model].rules, due.kind == "quality", str(error))
+
+    def _record(self, task: _Running, result: Verdicts, suite: Sequence[Finding] = ()) -> bool:
         due, watched = task.due, self._watched[task.due.model]
         wall = self._clock()
-        findings = list(result.findings)
+        findings = [*result.findings, *suite]
         several = watched.model.several_labels
         if due.kind == "quality" and watched.model.labels is not None and not several:
             findings.append(labels_missing(due.expected or 0, due.rows, watched.model.labels.maturity.coverage))
@@ -244,8 +309,7 @@ class Evaluator:
                     config_hash=watched.config_hash,
                     driftd_version=__version__,
                 )
-                # The window in which reading began misses what was there before, like one that lost rows.
-                lost = bool(gaps.gaps(conn, due.model, due.start, due.end)) or _began_in(conn, due)
+                incomplete = _incomplete(conn, due)
                 observation = Observation(
                     kind="drift" if due.kind == "drift" else "quality",
                     start=due.start,
@@ -253,13 +317,14 @@ class Evaluator:
                     findings=findings,
                     revision=due.revision,
                     rows=result.rows,
-                    gap=lost,
+                    incomplete=incomplete,
                 )
                 # A replay tells the same story at any speed: its incidents go by the windows, not by the reading.
                 at = wall if watched.clock == "wall" else due.end
                 board = self._recorder.record(conn, evaluation, [observation], now=at, wall=wall)
                 if due.kind == "drift" and task.reference is not None:
-                    self._calibrate(conn, due, task.reference, result, incomplete=lost or _interrupted(board, due))
+                    missing_rows = incomplete is not None or _interrupted(board, due)
+                    self._calibrate(conn, due, task.reference, result, incomplete=missing_rows)
                     _note_columns(conn, due, findings, wall)
                 _note_errors(conn, due, findings, wall)
         except AlreadyEvaluated:
@@ -297,9 +362,13 @@ class Evaluator:
             record_stretch(conn, self._recorder, self._watched[name], stretch, self._clock())
 
 
-def _began_in(conn: Connection, due: DueWindow) -> bool:
+def _incomplete(conn: Connection, due: DueWindow) -> Held | None:
+    """Why rows of the window are missing, if it is known that they are."""
+    if gaps.gaps(conn, due.model, due.start, due.end):
+        return Held.GAP
+    # The window in which reading began misses what was there before, like one that lost rows.
     first = panes.first_pane(conn, due.model)
-    return first is not None and due.start < first
+    return Held.BEGUN if first is not None and due.start < first else None
 
 
 def _interrupted(board: Board, due: DueWindow) -> bool:

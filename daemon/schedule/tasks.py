@@ -98,6 +98,16 @@ class QualityTask:
 
 
 @dataclass(frozen=True, slots=True)
+class SuiteTask:
+    """What a model's own Evidently suite needs of a window of `rows` rows: its samples, of all versions, as bytes."""
+
+    reference: bytes
+    rules: Rules
+    rows: int
+    samples: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Verdicts:
     """What an evaluation says; `vector` is the window as one that may help to calibrate the reference."""
 
@@ -168,6 +178,8 @@ class CollectedTask:
 READ_REFERENCE: Work[ReadRequest, BuiltReference] = Work("daemon.schedule.reading:read_reference")
 JUDGE_DRIFT: Work[DriftInput, Verdicts] = Work("daemon.schedule.judging:judge_drift")
 JUDGE_QUALITY: Work[QualityTask, Verdicts] = Work("daemon.schedule.judging:judge_quality")
+SAMPLED_SUITE: Work[SuiteTask, tuple[Finding, ...]] = Work("daemon.schedule.suites:judge_sampled")
+JOINED_SUITE: Work[QualityTask, tuple[Finding, ...]] = Work("daemon.schedule.suites:judge_joined")
 MERGE_WINDOW: Work[WindowTask, bytes] = Work("daemon.schedule.collected:merge_window")
 BUILD_COLLECTED: Work[CollectedTask, BuiltReference] = Work("daemon.schedule.collected:build_collected")
 MERGE: Work[MergeTask, Merged] = Work("daemon.schedule.merging:merge")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from daemon.config.settings import Model
 from daemon.config.windows import allowed_lateness
 from daemon.schedule.specs import StoredSpecs
-from daemon.schedule.tasks import QualityTask
+from daemon.schedule.tasks import QualityTask, SuiteTask
 from daemon.store import Connection, collecting, labels, panes, references, seen
 from daemon.store import specs as stored_specs
 from daemon.store.due import DueWindow
@@ -27,12 +27,14 @@ class DriftWindow:
     """A drift window as it was read: `due` with the rows that were there, and the reference it is held against.
 
     `rows` of `due.rows` lie in panes of the spec that is judged; the others were counted before it came into force.
+    `suite` is what the model's own Evidently suite is run on, if it has one.
     """
 
     due: DueWindow
     reference_hash: str
     rows: int
     task: DriftInput
+    suite: SuiteTask | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +71,23 @@ def read_drift(conn: Connection, model: Model, rules: Rules, due: DueWindow, spe
     profiles: dict[str, list[bytes]] = defaultdict(list)
     samples: dict[str, list[bytes]] = defaultdict(list)
     on_sample = any(rule.method.startswith("evidently:") for rule in rules.columns.values())
+    has_suite = any(not entry.labelled for entry in rules.suite)
+    of_suite: list[bytes] = []
     for partial in panes.load_partials(conn, due.model, due.start, due.end):
         if partial.spec_hash != spec_hash:
             continue
         profiles[partial.version].append(partial.profile)
         if partial.sample is not None and (on_sample or rows_by_version[partial.version] <= SAMPLE_ROWS):
             samples[partial.version].append(partial.sample)
+        if partial.sample is not None and has_suite:
+            of_suite.append(partial.sample)
     as_of = due.end - allowed_lateness(model.window)
     live = references.live_windows(conn, due.model, spec.reference_hash, as_of, limit=LIVE_WINDOWS)
+    rows = rows_by_spec[spec_hash]
     return DriftWindow(
         due=replace(due, rows=sum(rows_by_spec.values())),
         reference_hash=spec.reference_hash,
-        rows=rows_by_spec[spec_hash],
+        rows=rows,
         task=DriftInput(
             start=due.start,
             end=due.end,
@@ -92,6 +99,7 @@ def read_drift(conn: Connection, model: Model, rules: Rules, due: DueWindow, spe
             # What a reference from live traffic holds was seen there.
             seen=seen.columns(conn, due.model) if collecting.load(conn, due.model) is None else None,
         ),
+        suite=SuiteTask(reference.body, rules, rows, tuple(of_suite)) if has_suite else None,
     )
 
 

@@ -1,9 +1,5 @@
 """A model's own Evidently suite: presets, metrics and tests that Evidently itself computes on a window's rows.
 
-Only `detectors.suite.running` imports Evidently, inside a call: that takes seconds and hundreds of megabytes, so a
-worker of its own does it, and only for a model that has such a suite.
+Only `running` imports Evidently, inside a call: that takes seconds and hundreds of megabytes, so a worker of its own
+does it, and only for a model that has such a suite.
 """
-
-from detectors.suite.evaluation import failed_suite, joined_suite, sampled_suite
-
-__all__ = ["failed_suite", "joined_suite", "sampled_suite"]

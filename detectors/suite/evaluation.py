@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from detectors.columns import Column, Role
-from detectors.findings import SUITE, Finding, Signal, Verdict
+from detectors.findings import Finding, Signal, Verdict
 from detectors.quality.rows import Logged
 from detectors.rules import Rules, SuiteEntry
+from detectors.suite.entries import OF_DRIFT, arguments, entry_column, entry_name, settled, unmeasured
 from detectors.suite.frames import Rows, joined_rows, sampled_rows
 from detectors.suite.measured import Measured, Outcome, Value
 from detectors.suite.running import Evidently
@@ -22,11 +22,8 @@ MOST_VALUES = 300
 """So many values of one entry are kept, those that are tested first."""
 MOST_LABELS = 20
 """So many values of one metric that gives one for each label or cell."""
-_LONGEST_NAME = 60
-
 _PRIMARY = ("count", "mean")
 """The first of two values goes by the metric's own name."""
-_DRIFT = frozenset({"ValueDrift", "DriftedColumnsCount", "DataDriftPreset"})
 _QUALITY = frozenset({"classification", "regression"})
 _BAD = {Signal.QUALITY: Verdict.DEGRADED, Signal.DATA_QUALITY: Verdict.VIOLATED}
 
@@ -52,9 +49,9 @@ def sampled_suite(
     """
     entries = [entry for entry in rules.suite if not entry.labelled]
     if rows < rules.min_rows:
-        return _without(entries, Verdict.INSUFFICIENT_DATA, f"{rows} rows, {rules.min_rows} are needed", rows)
+        return unmeasured(entries, Verdict.INSUFFICIENT_DATA, f"{rows} rows, {rules.min_rows} are needed", rows)
     if window is None or window.empty:
-        return _without(entries, Verdict.NO_DATA, "the sample of this window is gone (store.retention.samples)", rows)
+        return unmeasured(entries, Verdict.NO_DATA, "the sample of this window is gone (store.retention.samples)", rows)
     given = sampled_rows(reference, window, columns)
     return _findings(entries, given, _Seen(len(window), rows))
 
@@ -66,17 +63,8 @@ def joined_suite(rules: Rules, reference: pd.DataFrame, logged: Logged | None) -
     rows = 0 if given is None else len(given.window)
     if given is None or rows < rules.min_rows:
         detail = f"{rows} labelled rows, {rules.min_rows} are needed"
-        return _without(entries, Verdict.INSUFFICIENT_DATA, detail, rows)
+        return unmeasured(entries, Verdict.INSUFFICIENT_DATA, detail, rows)
     return _findings(entries, given, _Seen(rows, rows))
-
-
-def failed_suite(rules: Rules, labelled: bool, reason: str) -> list[Finding]:
-    """The findings of a suite that could not be run: every one of its entries is an error."""
-    return _without([entry for entry in rules.suite if entry.labelled is labelled], Verdict.ERROR, reason, 0)
-
-
-def _without(entries: Iterable[SuiteEntry], verdict: Verdict, detail: str, rows: int) -> list[Finding]:
-    return [_settled(entry, verdict, detail, rows) for entry in entries]
 
 
 def _findings(entries: Sequence[SuiteEntry], rows: Rows, seen: _Seen) -> list[Finding]:
@@ -88,20 +76,20 @@ def _findings(entries: Sequence[SuiteEntry], rows: Rows, seen: _Seen) -> list[Fi
 
 def _of_entry(evidently: Evidently, entry: SuiteEntry, rows: Rows, seen: _Seen) -> list[Finding]:
     """The findings of one entry; whatever is wrong with it stays its own."""
-    unknown = _unknown_column(entry, rows)
+    unknown = __unknown_column(entry, rows)
     if unknown is not None:
-        return [_settled(entry, Verdict.ERROR, unknown, seen.rows)]
+        return [settled(entry, Verdict.ERROR, unknown, seen.rows)]
     try:
         measured = list(evidently.run(entry))
     except Exception as error:  # noqa: BLE001 - one entry must not take the others with it
-        return [_settled(entry, Verdict.ERROR, f"{type(error).__name__}: {error}", seen.rows)]
+        return [settled(entry, Verdict.ERROR, f"{type(error).__name__}: {error}", seen.rows)]
     names = _names(entry, measured)
     left_out = f"without {'; '.join(f'{name} ({why})' for name, why in rows.empty.items())}" if rows.empty else ""
     tested: list[Finding] = []
     untested: list[Finding] = []
     cut = 0
     for one, name in zip(measured, names, strict=True):
-        column = one.column or _column(entry)
+        column = one.column or entry_column(entry)
         blank = Finding(_signal(one, column, rows), name, Verdict.OK, column, rows=seen.rows)
         if one.error is not None:
             tested.append(replace(blank, verdict=Verdict.ERROR, detail=one.error))
@@ -118,7 +106,7 @@ def _of_entry(evidently: Evidently, entry: SuiteEntry, rows: Rows, seen: _Seen) 
     cut += len(tested) + len(untested) - len(kept)
     if cut:
         detail = f"{cut} more values are not kept: {MOST_VALUES} an entry and {MOST_LABELS} a metric are the limits"
-        kept.append(_settled(entry, Verdict.OK, detail, seen.rows))
+        kept.append(settled(entry, Verdict.OK, detail, seen.rows))
     return kept
 
 
@@ -162,40 +150,16 @@ def _names(entry: SuiteEntry, measured: Sequence[Measured]) -> list[str]:
     A preset's metric carries those of its parameters by which another one of the same column differs.
     """
     if not _unfolds(entry, measured):
-        return [_entry_name(entry) for _ in measured]
+        return [entry_name(entry) for _ in measured]
     alike = Counter((one.metric, one.column) for one in measured)
     return [
-        f"{_entry_name(entry)}.{one.metric}" + (_arguments(one.parameters) if alike[one.metric, one.column] > 1 else "")
+        f"{entry_name(entry)}.{one.metric}" + (arguments(one.parameters) if alike[one.metric, one.column] > 1 else "")
         for one in measured
     ]
 
 
 def _unfolds(entry: SuiteEntry, measured: Sequence[Measured]) -> bool:
     return entry.is_preset or any(one.metric != entry.name for one in measured)
-
-
-def _entry_name(entry: SuiteEntry) -> str:
-    """The entry's own name: stable, whatever else stands in the suite.
-
-    >>> _entry_name(SuiteEntry("QuantileValue", {"column": "age", "quantile": 0.9, "tests": {"lte": 80}}))
-    'evidently.QuantileValue(quantile=0.9)'
-    """
-    shown = {
-        name: ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-        for name, value in sorted(entry.parameters.items())
-        if name not in ("column", "column_name") and not name.endswith("tests")
-    }
-    return f"{SUITE}{entry.name}{_arguments(shown)}"
-
-
-def _arguments(parameters: dict[str, str]) -> str:
-    if not parameters:
-        return ""
-    text = ",".join(f"{name}={value}" for name, value in parameters.items())
-    if len(text) > _LONGEST_NAME:
-        digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
-        text = f"{text[: _LONGEST_NAME - 9]}…{digest}"
-    return f"({text})"
 
 
 def _suffix(place: Sequence[str]) -> str:
@@ -208,14 +172,9 @@ def _suffix(place: Sequence[str]) -> str:
     return (f"[{','.join(labels)}]" if labels else "") + part
 
 
-def _column(entry: SuiteEntry) -> str | None:
-    given = entry.parameters.get("column") or entry.parameters.get("column_name")
-    return None if given is None else str(given)
-
-
-def _unknown_column(entry: SuiteEntry, rows: Rows) -> str | None:
+def __unknown_column(entry: SuiteEntry, rows: Rows) -> str | None:
     """Why a column that the entry names is not there."""
-    named = [_column(entry), *entry.parameters.get("columns", ())]
+    named = [entry_column(entry), *entry.parameters.get("columns", ())]
     for name in named:
         if name is not None and name not in rows.roles:
             why = rows.absent.get(name)
@@ -227,15 +186,7 @@ def _signal(measured: Measured, column: str | None, rows: Rows) -> Signal:
     """What a metric is about, by its class."""
     if measured.about in _QUALITY:
         return Signal.QUALITY
-    if measured.metric in _DRIFT:
+    if measured.metric in OF_DRIFT:
         feature = rows.roles.get(column or "", Role.FEATURE) is Role.FEATURE
         return Signal.FEATURE_DRIFT if feature else Signal.PREDICTION_DRIFT
     return Signal.DATA_QUALITY
-
-
-def _settled(entry: SuiteEntry, verdict: Verdict, detail: str, rows: int) -> Finding:
-    """What is to be said of an entry as a whole."""
-    signal = Signal.QUALITY if entry.labelled else Signal.DATA_QUALITY
-    if entry.name in _DRIFT:
-        signal = Signal.FEATURE_DRIFT
-    return Finding(signal, _entry_name(entry), verdict, _column(entry), rows=rows, detail=detail)
