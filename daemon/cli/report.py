@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,11 @@ from daemon.cli.errors import Undecided, Unreachable, UsageError
 from daemon.cli.opening import known_model, load_settings, open_for_reading
 from daemon.cli.options import ConfigOption, config_path
 from daemon.cli.output import say
-from daemon.cli.times import minute, parse_instant
+from daemon.cli.times import minute, parse_instant, second
+
+if TYPE_CHECKING:
+    from daemon.store import Connection
+    from detectors.instants import Micros
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +36,6 @@ def report(
     config: ConfigOption = None,
 ) -> None:
     """Write Evidently's HTML report of a window's sample against the reference."""
-    from daemon.cli.clock import wall_clock
     from daemon.schedule.tasks import REPORT, ReportTask
     from daemon.schedule.workers import TaskFailed, WorkerError, WorkerPool
     from daemon.store import evaluations, panes, references, specs
@@ -47,7 +50,7 @@ def report(
             if end is None:
                 raise Undecided(f"no window of {model} has been judged yet; `driftd status` says how far it is")
         else:
-            end = parse_instant(window, wall_clock(), "--window")
+            end = _window_end(conn, model, window)
         partials = panes.load_partials(conn, model, end - size, end)
         if not partials:
             raise UsageError(f"{model} has no rows from {minute(end - size)} to {minute(end)}")
@@ -73,3 +76,18 @@ def report(
     except OSError as error:
         raise Unreachable(f"{target} cannot be written: {error.strerror or error}") from error
     say(f"{target}: {model}, {minute(end - size)} to {minute(end)}, {len(page) // 1024:,} KiB")
+
+
+def _window_end(conn: Connection, model: str, text: str) -> Micros:
+    """The end of a window that has been judged, as `--window` gives it."""
+    from daemon.cli.clock import wall_clock
+    from daemon.store import evaluations
+
+    instant = parse_instant(text, wall_clock(), "--window")
+    ends = evaluations.nearest_window_ends(conn, model, "drift", instant)
+    if not ends:
+        raise Undecided(f"no window of {model} has been judged yet; `driftd status` says how far it is")
+    if instant not in ends:
+        nearest = " and ".join(str(second(end)) for end in ends)
+        raise UsageError(f"--window {text}: no window of {model} that was judged ends then; the nearest: {nearest}")
+    return instant

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +16,9 @@ from daemon.cli.times import minute, parse_instant, second
 
 if TYPE_CHECKING:
     from daemon.store.evaluations import ResultRow
+
+LINE = 120
+"""Characters of a line of the table: longer names are cut in it, never in JSON."""
 
 
 class Revisions(StrEnum):
@@ -55,13 +59,16 @@ def results(
             for row in rows:
                 say_json(result_json(row))
             return
-        found = [_cells(row) for row in rows]
+        found = False
+        for _, evaluation in groupby(rows, key=lambda row: (row.model, row.window_start, row.window_end, row.kind)):
+            for heading, findings in groupby(sorted(evaluation, key=_order), key=_heading):
+                if found:
+                    say()
+                found = True
+                say(heading)
+                _print_findings(list(findings))
     if not found:
         say("No findings yet. `driftd status` says what each model waits for.")
-        return
-    header = ["model", "window end", "signal", "column", "metric", "segment", "value", "limit", "floor", "p", "verdict"]
-    for line in table([*header, "incident"], found, right=["value", "limit", "floor", "p"]):
-        say(line)
 
 
 def result_json(row: ResultRow) -> dict[str, object]:
@@ -91,19 +98,43 @@ def result_json(row: ResultRow) -> dict[str, object]:
     }
 
 
+def _order(row: ResultRow) -> tuple[int, bool, str, bool]:
+    """By revision, then version (all versions last), then all rows before the segments."""
+    return row.revision, row.version is None, row.version or "", row.segment is not None
+
+
+def _heading(row: ResultRow) -> str:
+    """What the findings that stand together have in common."""
+    version = "all versions" if row.version is None else f"version {row.version}"
+    start, end = minute(row.window_start), minute(row.window_end)
+    by = "" if row.segment is None else ", by segment"
+    return f"{row.model}, {start} to {end}, {version}, revision {row.revision}{by}"
+
+
+def _print_findings(rows: list[ResultRow]) -> None:
+    header = ["signal", "column", "metric", "segment", "rows", "value", "limit", "floor", "p", "verdict"]
+    cells = [_cells(row) for row in rows]
+    if rows[0].segment is None:
+        place = header.index("segment")
+        del header[place]
+        for row in cells:
+            del row[place]
+    shrink = ["column", "metric", "segment"]
+    for line in table(header, cells, right=["rows", "value", "limit", "floor", "p"], width=LINE, shrink=shrink):
+        say(line)
+
+
 def _cells(row: ResultRow) -> list[object]:
     segment = None if row.segment is None else ", ".join(f"{column}={value}" for column, value in row.segment.items())
     return [
-        row.model,
-        minute(row.window_end),
         row.signal,
         row.column,
         row.metric,
         segment,
+        row.rows,
         row.value,
         row.threshold,
         row.noise_floor,
-        row.p_value,
-        row.verdict,
-        row.incident,
+        None if row.p_value is None else f"{row.p_value:.2g}",
+        row.verdict if row.incident is None else f"{row.verdict} {row.incident}",
     ]

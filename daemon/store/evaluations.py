@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, func, insert, select
+from sqlalchemy import Connection, Row, Select, case, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from daemon.store import labels
@@ -239,6 +239,17 @@ def last_window_end(conn: Connection, model: str, kind: str) -> Micros | None:
     return conn.execute(
         select(func.max(evaluations.c.window_end)).where(evaluations.c.model == model, evaluations.c.kind == kind)
     ).scalar()
+
+
+def nearest_window_ends(conn: Connection, model: str, kind: str, instant: Micros) -> list[Micros]:
+    """The end of an evaluated window at an instant, else the last one before it and the first one after it."""
+    end = evaluations.c.window_end
+    before, after = conn.execute(
+        select(func.max(case((end <= instant, end))), func.min(case((end >= instant, end)))).where(
+            evaluations.c.model == model, evaluations.c.kind == kind
+        )
+    ).one()
+    return sorted({found for found in (before, after) if found is not None})
 
 
 def _bounded(
