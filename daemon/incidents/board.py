@@ -36,6 +36,7 @@ class Held(StrEnum):
 
     INTERRUPTED = "predictions are missing"
     GAP = "rows of this window were lost"
+    BEGUN = "reading began in this window"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,8 @@ class Observation:
     """What one evaluation saw of a model: a window [start, end), its revision, rows and findings.
 
     For `silence` the window is the stretch in question: [last row, now), or [last row, next row); an `ok` finding's
-    window starts where rows came back. `gap` says that rows of the window are known to be lost (retention, a topic
-    created anew).
+    window starts where rows came back. `incomplete` says why rows of the window are known to be missing: some were lost
+    (retention, a topic created anew), or reading began in it.
     """
 
     kind: Kind
@@ -53,7 +54,7 @@ class Observation:
     findings: Sequence[Finding]
     revision: int = 0
     rows: int = 0
-    gap: bool = False
+    incomplete: Held | None = None
 
 
 class Interruption(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -64,13 +65,18 @@ class Interruption(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class WindowVerdicts(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a window said, kept for its revisions: the tokens of its flagged lines."""
+    """What a window said, kept for its revisions: the tokens of its flagged lines.
+
+    `held` says why its drift and quality did not count; one that `failed` has said nothing yet.
+    """
 
     kind: str
     start: Micros
     end: Micros
     revision: int = 0
     flagged: tuple[str, ...] = ()
+    held: str | None = None
+    failed: bool = False
 
 
 class Board(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -106,13 +112,17 @@ class Step:
 def step(board: Board, observation: Observation, policy: Policy, now: Micros) -> Step:
     """Advance the lines by the observation and let incidents open, change and end.
 
-    A revision only amends the incident that its window belongs to. The same observation twice is no second step.
+    A revision only amends the incident that its window belongs to, unless it is the first that says anything and no
+    later window has spoken. The same observation twice is no second step.
     """
     if observation.kind == "silence":
         return _first(board, observation, policy, now)
     known = _known(board, observation)
     if known is not None and observation.revision <= known.revision:
         return Step(board, ())
+    if known is not None and known.failed and not _overtaken(board, known):
+        others = tuple(window for window in board.windows if window is not known)
+        return _first(msgspec.structs.replace(board, windows=others), observation, policy, now)
     if observation.revision > 0:
         return _revised(board, observation, known, now) if known is not None else Step(board, ())
     return _first(board, observation, policy, now)
@@ -126,7 +136,7 @@ def _first(board: Board, observation: Observation, policy: Policy, now: Micros) 
     # Data first: a column whose own data line fires in this very window holds its drift line back.
     for finding in sorted(observation.findings, key=lambda finding: finding.signal not in _DATA):
         key = LineKey.of(finding)
-        if key.signal not in FAMILIES or key in decided or (held and key.signal not in INTERRUPTIONS):
+        if key.signal not in FAMILIES or key in decided or (held and not _counts_all_the_same(finding)):
             continue
         if _column_held(key, lines.values()):
             decided[key] = finding
@@ -168,7 +178,15 @@ def _first(board: Board, observation: Observation, policy: Policy, now: Micros) 
     kept, cut = _limited([line for line in lines.values() if line.phase is not Phase.QUIET])
     windows = board.windows
     if observation.kind != "silence":
-        verdicts = WindowVerdicts(observation.kind, observation.start, observation.end, 0, tuple(sorted(flagged)))
+        verdicts = WindowVerdicts(
+            observation.kind,
+            observation.start,
+            observation.end,
+            observation.revision,
+            tuple(sorted(flagged)),
+            held,
+            _failed(observation),
+        )
         windows = (*windows, verdicts)[-MAX_WINDOWS:]
     board = msgspec.structs.replace(
         board, lines=kept, incidents=_remembered(incidents), windows=windows, lines_cut=board.lines_cut + cut
@@ -176,21 +194,43 @@ def _first(board: Board, observation: Observation, policy: Policy, now: Micros) 
     return Step(board, changes)
 
 
-_DATA = frozenset({Signal.SCHEMA, Signal.DATA_QUALITY, *INTERRUPTIONS})
+_OF_ROWS = frozenset({Signal.SCHEMA, Signal.DATA_QUALITY})
+_DATA = _OF_ROWS | INTERRUPTIONS
 
 
 def _held(board: Board, observation: Observation) -> str | None:
     """Why the window's drift and quality do not count, if they do not."""
     if observation.kind == "silence":
         return None
-    if observation.gap:
-        return Held.GAP
+    if observation.incomplete is not None:
+        return observation.incomplete
     missing = 0
     for span in board.interruptions:
         end = observation.end if span.end is None else span.end
         missing += max(0, min(end, observation.end) - max(span.start, observation.start))
     incomplete = missing > INCOMPLETE_SHARE * (observation.end - observation.start)
     return Held.INTERRUPTED if incomplete or _behind(board.lines) else None
+
+
+def _counts_all_the_same(finding: Finding) -> bool:
+    """Whether a finding counts in a window that misses rows: a rule that the rows which are there have broken.
+
+    A model's own suite is not split by that: some of its conditions are on how many rows there are.
+    """
+    if finding.signal in INTERRUPTIONS:
+        return True
+    is_rule = finding.immediate and not finding.metric.startswith(SUITE)
+    return is_rule and finding.signal in _OF_ROWS and reading(finding.verdict) is Reading.FLAGGED
+
+
+def _failed(observation: Observation) -> bool:
+    """Whether the evaluation as a whole failed, so that the window has yet to be judged."""
+    return any(f.signal is Signal.DRIFTD and f.verdict is Verdict.ERROR for f in observation.findings)
+
+
+def _overtaken(board: Board, window: WindowVerdicts) -> bool:
+    """Whether a later window of the same kind has spoken: what counts windows does not go back."""
+    return any(other.kind == window.kind and other.end > window.end and not other.failed for other in board.windows)
 
 
 def _behind(lines: Iterable[Line]) -> bool:
