@@ -207,11 +207,12 @@ def _count_rows(
 ) -> None:
     """Put a batch's rows, of which there is at least one, into the buffer for one flow."""
     if cursor.gap_is_open and cursor.gap_ends is None:
-        cursor.gap_ends = int(rows.times[0])
+        # What was lost before the first row that is read again may have been later than that row.
+        cursor.gap_ends = int(rows.times[0]) + cursor.flow.watermark_delay
     if cursor.flow.role == "labels":
         _add_labels(cursor, rows, partition.at.partition, buffer)
     else:
-        buffer.notice(cursor.flow.model, decoded.new_fields)
+        buffer.unknown_features.see(cursor.flow.model, decoded.new_fields)
         _add_predictions(cursor, rows, partition, buffer, versions)
     highest = int(rows.times.max())
     cursor.max_event_time = highest if cursor.max_event_time is None else max(cursor.max_event_time, highest)

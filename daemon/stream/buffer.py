@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from daemon.store.dead_letters import DeadLetter
 from daemon.stream.spec import Spec
+from daemon.stream.unknown_features import UnknownFeatures
 from daemon.stream.waiting import unfolding
 from detectors.columns import ColumnType
 from detectors.instants import Micros
@@ -34,7 +35,6 @@ _ID_BYTES = 90
 _DEAD_LETTERS = 1_000
 """So many dead letters of a checkpoint are kept whole; further ones are counted only."""
 _DEAD_LETTER_BYTES = 300
-_NEW_FIELDS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +249,7 @@ class Buffer:
         self.labels: dict[str, LabelRows] = {}
         self.books: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.dead_letters: list[DeadLetter] = []
-        self.new_fields: dict[str, set[str]] = {}
+        self.unknown_features = UnknownFeatures()
         self._dead_letter_bytes = 0
         self._label_rows = 0
 
@@ -309,14 +309,11 @@ class Buffer:
         else:
             self.books[letter.model or ""]["dead_letters_cut"] += 1
 
-    def notice(self, model: str, fields: Iterable[str]) -> None:
-        """Remember features that no column has; so many of them, and for as long as the process lives."""
-        if fields:
-            known = self.new_fields.setdefault(model, set())
-            known.update(sorted(set(fields) - known)[: _NEW_FIELDS - len(known)])
-
     def empty(self, *, keep: bool) -> None:
-        """Forget everything; `keep`: tables that had rows keep their memory, those that had none go."""
+        """Forget everything; `keep`: tables that had rows keep their memory, those that had none go.
+
+        Without `keep` the rows to come may have other columns.
+        """
         for key, table in list(self.tables.items()):
             if keep and table.rows:
                 table.empty()
@@ -325,6 +322,8 @@ class Buffer:
         self.labels.clear()
         self.books.clear()
         self.dead_letters.clear()
+        if not keep:
+            self.unknown_features.forget()
         self._dead_letter_bytes = self._label_rows = 0
 
 

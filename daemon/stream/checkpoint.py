@@ -10,24 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon import crashpoints
-from daemon.store import books, dead_letters, gaps, labels, panes, positions, predictions, specs, status
+from daemon.store import books, dead_letters, gaps, labels, panes, positions, predictions, specs
 from daemon.store.collecting import decide
-from daemon.store.gaps import Gap
 from daemon.store.positions import Position
 from daemon.store.specs import Activation
 from daemon.store.store import Store
 from daemon.stream.buffer import Buffer, Group, Table, TableKey
 from daemon.stream.collection import Reading
 from daemon.stream.errors import SpecsChanged
-from daemon.stream.partitions import Cursor, PartitionState
+from daemon.stream.partitions import PartitionState
 from daemon.stream.segments import segment_texts
 from detectors.collected import CollectedRows
 from detectors.instants import Micros
 from detectors.profile import Profile
 from detectors.rows import Rows, as_float
 from detectors.sample import Sample
-
-_NOTED_FIELDS = 20
 
 Watermark = Callable[[Any, str], Micros | None]
 """The effective watermark of a model, asked within the checkpoint's transaction."""
@@ -207,8 +204,7 @@ def write(
         dead_letters.add(conn, buffer.dead_letters)
         for model, counts in buffer.books.items():
             books.add(conn, model, counts)
-        for model, fields in buffer.new_fields.items():
-            status.set_note(conn, f"schema.{model}", _sentence(model, fields), now)
+        buffer.unknown_features.write(conn, now)
         for partition in partitions:
             _end_gaps(conn, partition)
             if partition.at in attested:
@@ -217,6 +213,7 @@ def write(
         for model in collecting:
             decide(conn, model, watermark(conn, model))
     crashpoints.reach("checkpoint.after_transaction")
+    buffer.unknown_features.written()
     for partition in partitions:
         for cursor in partition.cursors.values():
             cursor.now_stored()
@@ -246,28 +243,3 @@ def _end_gaps(conn: Any, partition: PartitionState) -> None:
     for (model, role), cursor in partition.cursors.items():
         if cursor.gap_ends is not None:
             gaps.end_gaps(conn, model, role, partition.at.topic, partition.at.partition, cursor.gap_ends)
-
-
-def _sentence(model: str, fields: Collection[str]) -> str:
-    names = sorted(fields)
-    more = f" and {len(names) - _NOTED_FIELDS} more" if len(names) > _NOTED_FIELDS else ""
-    return f"{model}: the messages hold features that the reference does not: {', '.join(names[:_NOTED_FIELDS])}{more}."
-
-
-def gap(partition: PartitionState, cursor: Cursor, start: int, end: int, reason: str, now: Micros) -> Gap:
-    """Offsets that a flow will never read, from the last event time that it has read on."""
-    model, role = cursor.flow.key
-    return Gap(
-        model=model,
-        role=role,
-        cluster_id=partition.cluster_id,
-        topic=partition.at.topic,
-        topic_id=partition.topic_id,
-        partition=partition.at.partition,
-        from_offset=start,
-        to_offset=end,
-        event_time_from=cursor.max_event_time,
-        event_time_to=None,
-        reason=reason,
-        at=now,
-    )

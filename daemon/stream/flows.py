@@ -80,6 +80,11 @@ class Flow:
         """Flows of one group get the same rows from the same messages, so that these are decoded once."""
         return id(self.decoder), self.headers
 
+    @property
+    def watermark_delay(self) -> Micros:
+        """How far its rows may be out of order."""
+        return micros(self.settings.window.watermark_delay)
+
     def specs_for(self, version: str) -> list[ActiveSpec]:
         """The specs of one version, oldest first: its own, else the model's."""
         return self.by_version.get(version) or self.by_version.get(None) or [*self.specs]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,6 @@ from daemon.store import gaps, positions
 from daemon.store.gaps import Gap
 from daemon.store.positions import Position
 from daemon.store.store import Store
-from daemon.stream import checkpoint
 from daemon.stream.consumer import Consumer
 from daemon.stream.flows import Flow
 from daemon.stream.partitions import Cursor, PartitionState
@@ -71,7 +71,7 @@ def place(store: Store, kafka: Consumer, flows: Sequence[Flow], fresh: Sequence[
                 cursor.gap_is_open = (*flow.key, state.at.partition) in open_gaps
             state.cursors[flow.key] = cursor
             recorded += fit(state, cursor, begins[state.at], ends[state.at], now)
-    recorded += _gaps_of_gone(others, fresh, now)
+    recorded += _gaps_of_gone(others, fresh, {flow.key: flow.watermark_delay for flow in flows}, now)
     for state in fresh:
         state.read = min(cursor.next_offset for cursor in state.cursors.values())
     write(store, fresh, recorded, gone={position.cluster_id for position in others})
@@ -99,7 +99,8 @@ def fit(state: PartitionState, cursor: Cursor, begin: int, end: int, now: Micros
         start, cursor.next_offset, cursor.held_at = cursor.next_offset, begin, None
         cursor.gap_is_open, cursor.gap_ends = True, None
         log.warning("%s[%d]: offsets %d to %d are gone.", state.at.topic, state.at.partition, start, begin)
-        return [checkpoint.gap(state, cursor, start, begin, RETENTION, now)]
+        lost = replace(state.position(cursor), next_offset=start)
+        return [_gap(lost, begin, cursor.flow.watermark_delay, RETENTION, now)]
     if cursor.next_offset > end:
         state.stopped = (
             f"{state.at.topic}[{state.at.partition}] ends at offset {end}, but everything below "
@@ -109,33 +110,42 @@ def fit(state: PartitionState, cursor: Cursor, begin: int, end: int, now: Micros
     return []
 
 
-def _gaps_of_gone(others: Sequence[Position], fresh: Sequence[PartitionState], now: Micros) -> list[Gap]:
+def _gaps_of_gone(
+    others: Sequence[Position], fresh: Sequence[PartitionState], delays: Mapping[tuple[str, str], Micros], now: Micros
+) -> list[Gap]:
     """For each place in a topic of the same name that is no more: what came after it was never read."""
     found = []
     if others:
         log.warning("The topic %s was deleted and created again; it is read from its beginning.", others[0].topic)
     for old in others:
-        found.append(
-            Gap(
-                model=old.model,
-                role=old.role,
-                cluster_id=old.cluster_id,
-                topic=old.topic,
-                topic_id=old.topic_id,
-                partition=old.partition,
-                from_offset=old.next_offset,
-                to_offset=old.next_offset,
-                event_time_from=old.max_event_time,
-                event_time_to=None,
-                reason=MADE_ANEW,
-                at=now,
-            )
-        )
+        found.append(_gap(old, old.next_offset, delays.get((old.model, old.role), 0), MADE_ANEW, now))
         for state in fresh:
             cursor = state.cursors.get((old.model, old.role))
             if cursor is not None and state.at.partition == old.partition:
                 cursor.gap_is_open = True
     return found
+
+
+def _gap(last: Position, to_offset: int, watermark_delay: Micros, reason: str, now: Micros) -> Gap:
+    """The offsets from a place on that will never be read.
+
+    Rows may be out of order, so what was lost may be earlier than the last row that was read.
+    """
+    known = last.max_event_time
+    return Gap(
+        model=last.model,
+        role=last.role,
+        cluster_id=last.cluster_id,
+        topic=last.topic,
+        topic_id=last.topic_id,
+        partition=last.partition,
+        from_offset=last.next_offset,
+        to_offset=to_offset,
+        event_time_from=None if known is None else known - watermark_delay,
+        event_time_to=None,
+        reason=reason,
+        at=now,
+    )
 
 
 def write(

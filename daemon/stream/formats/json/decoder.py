@@ -40,6 +40,7 @@ class JsonDecoder:
         self._tree = Tree(plan)
         self._column_names = frozenset(fetch.name for fetch in plan.columns)
         self._odd = 0
+        self._has_strangers = False
         self._wrong: Counter[str] = Counter()
         self._unusual: Counter[str] = Counter()
         self._compile()
@@ -56,7 +57,7 @@ class JsonDecoder:
             places = [place for place, value in enumerate(values) if value]
             todo = [value for value in values if value]
             batch.ignored = len(values) - len(todo)
-        if self._tree.lenient and todo:
+        if todo and (self._tree.lenient or self._has_strangers):
             self._look_for_new(todo[0], batch)
         start = 0
         for stop in (*self._suspects(todo), len(todo)):
@@ -160,7 +161,7 @@ class JsonDecoder:
             self._compile()
 
     def _look_for_new(self, value: bytes, batch: _Batch) -> None:
-        """The first message of a batch, for features that no column has: structs that skip keys do not tell of them."""
+        """The first message of a batch, for features that no column has: structs that skip or know keys do not tell."""
         if len(value) <= MAX_BYTES:
             try:
                 self._notice(parse(value), batch)
@@ -174,6 +175,7 @@ class JsonDecoder:
             return
         for key in self._tree.strangers(under or (), features):
             batch.new_fields[key[:_NAMED_FIELDS]] += 1
+            self._has_strangers = True
 
     def _columns(self, batch: _Batch) -> Decoded:
         rows, tree, plan = batch.rows, self._tree, self._plan
