@@ -226,10 +226,6 @@ class Profile:
         kept = self.strangers.get(column, {})
         return Unseen(total, kept, total - sum(kept.values()))
 
-    def segment_rows(self, segment: SegmentKey) -> int:
-        """Rows of one segment."""
-        return int(self.segment_cells.dense(self._segment_start(segment), 1)[0])
-
     def segments(self) -> list[SegmentKey]:
         """The segments that have rows, in order."""
         found = np.unique(self.segment_cells.index // self.layout.coarse_cells).tolist()

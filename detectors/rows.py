@@ -187,27 +187,3 @@ class Rows:
             values={name: array[index] for name, array in self.values.items()},
             mistyped={name: mask for name, mask in masks.items() if mask.any()},
         )
-
-    @classmethod
-    def concat(cls, parts: Sequence[Rows]) -> Rows:
-        """The rows of several parts, one after another. Raises ValueError without parts or across topics."""
-        if not parts:
-            raise ValueError("no rows to put together")
-        if len(parts) == 1:
-            return parts[0]
-        if len({part.topic for part in parts}) > 1:
-            raise ValueError("rows of several topics cannot be put together: profile each topic's, then merge")
-        masked = {name for part in parts for name in part.mistyped}
-        return cls(
-            identity=np.concatenate([part.identity for part in parts]),
-            ids=np.concatenate([part.ids for part in parts]),
-            event_time=np.concatenate([part.event_time for part in parts]),
-            topic=parts[0].topic,
-            partition=np.concatenate([part.partition for part in parts]),
-            offset=np.concatenate([part.offset for part in parts]),
-            values={name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values},
-            mistyped={
-                name: np.concatenate([part.mistyped.get(name, np.zeros(len(part), dtype=bool)) for part in parts])
-                for name in sorted(masked)
-            },
-        )

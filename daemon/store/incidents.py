@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, insert, select
@@ -47,16 +46,6 @@ def load_board(conn: Connection, model: str) -> bytes | None:
 def save_board(conn: Connection, model: str, body: bytes, now: Micros) -> None:
     """Keep a model's board, in the transaction that records the findings which changed it."""
     dialect.put(conn, boards, {"model": model, "body": body, "updated_at": now})
-
-
-def new_id(conn: Connection, installation: str, model: str, family: str, opened_at: Micros) -> str:
-    """An id that no incident has, such as "inc-4f2a": short enough to be said, the same when opened again."""
-    digest = hashlib.sha256("\0".join((installation, model, family, str(opened_at))).encode()).hexdigest()
-    for length in range(4, len(digest)):
-        number = f"inc-{digest[:length]}"
-        if conn.execute(select(incidents.c.id).where(incidents.c.id == number)).scalar() is None:
-            return number
-    raise AssertionError("two incidents of one model and family were opened at one instant")
 
 
 def save_incident(conn: Connection, incident: StoredIncident) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from daemon.store import collecting, dialect, migration, sqlite
 from daemon.store.errors import StoreError, StoreMissing
 from daemon.store.outbox import WAITING
-from daemon.store.schema import evaluations, gaps, incidents, metadata, outbox, panes, partials, progress, receipts
+from daemon.store.schema import evaluations, gaps, incidents, outbox, panes, partials, progress, receipts
 from daemon.store.store import translated
 from detectors.instants import Micros
 
@@ -112,14 +111,6 @@ def retention(conn: Connection, keep: Keep, *, now: Micros) -> dict[str, int]:
     ).rowcount
     gone["gaps"] = conn.execute(delete(gaps).where(gaps.c.at < before)).rowcount
     return gone
-
-
-def row_counts(conn: Connection) -> Mapping[str, int]:
-    """How many rows each table has, by name."""
-    return {
-        table.name: conn.execute(select(func.count()).select_from(table)).scalar_one()
-        for table in metadata.sorted_tables
-    }
 
 
 def store_bytes(path: Path) -> int:

@@ -208,15 +208,6 @@ def receipts(conn: Connection, receiver: str, subject: str) -> dict[str, Receipt
     return {row.part: Receipt(*row) for row in conn.execute(query)}
 
 
-def next_instant(conn: Connection) -> Micros | None:
-    """The earliest instant at which a row may be claimed, or None when none waits."""
-    lowest = _lowest_of_each_lane()
-    query = select(func.min(func.coalesce(outbox.c.lease_until, outbox.c.not_before))).join(
-        lowest, lowest.c.id == outbox.c.id
-    )
-    return conn.execute(query).scalar()
-
-
 def heads(conn: Connection) -> list[Head]:
     """Every lane's lowest undelivered row, oldest first: what a sender can choose from."""
     lowest = _lowest_of_each_lane()

@@ -112,11 +112,6 @@ def advance_all(conn: Connection, moves: Iterable[tuple[Position, int | None]]) 
             )
 
 
-def set_position(conn: Connection, position: Position) -> None:
-    """Put a position whatever stands there: for a gap, where the log begins after the stored offset."""
-    dialect.put(conn, positions, asdict(position))
-
-
 def _sort_key(position: Position) -> tuple[str, str, str, str, str, int]:
     return (
         position.model,

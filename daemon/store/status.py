@@ -42,11 +42,6 @@ def model_states_by_name(conn: Connection) -> dict[str, ModelState]:
     return {row.model: ModelState(*row) for row in conn.execute(select(model_states).order_by(model_states.c.model))}
 
 
-def forget_model_state(conn: Connection, model: str) -> None:
-    """A model is no longer configured."""
-    conn.execute(delete(model_states).where(model_states.c.model == model))
-
-
 def set_note(conn: Connection, key: str, sentence: str, now: Micros) -> None:
     """Keep a sentence under a key such as "deliver.slack"; the same again keeps the instant since when."""
     if conn.execute(select(notes.c.sentence).where(notes.c.key == key)).scalar() != sentence:

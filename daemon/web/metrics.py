@@ -177,7 +177,7 @@ class StoreCollector(Collector):
         else:
             time = now
         if watermark is not None and time is not None:
-            yield "driftd_watermark_delay_seconds", (name,), (time - watermark) / SECOND
+            yield "driftd_watermark_delay_seconds", (name,), max(0, time - watermark) / SECOND
 
     def _last(
         self,

@@ -418,7 +418,8 @@ def compare_profile(profile: Profile, rows: pd.DataFrame, model: Watched, layout
         for place in range(segmentation.size):
             label = segmentation.label(place)[column]
             own = texts == label if label != "(other)" else ~texts.isin([v[0] for v in segmentation.values])
-            assert profile.segment_rows((number, place)) == int(own.sum()), (model.name, column, label)
+            counted = int(profile.counts(column, (number, place)).sum()) + profile.missing(column, (number, place))
+            assert counted == int(own.sum()), (model.name, column, label)
 
 
 def _compare_numbers(profile: Profile, column: str, values: np.ndarray[Any, Any], at: NumericLayout) -> None:

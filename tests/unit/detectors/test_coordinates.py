@@ -294,7 +294,6 @@ def test_without_event_times_a_verdict_is_uncalibrated_until_live_windows_come()
     assert Noise.of(reference, live[:14]).state is State.CALIBRATED
     learned = Noise.of(reference, live)
     assert learned.m == 28
-    assert not learned.wants_windows
     result = learned.test(profile_of(reference, plain_frame(PER_DAY, 3, shift=0.5)), 0).drift("x")
     assert result is not None
     assert result.p_value < 1e-4

@@ -110,6 +110,11 @@ def test_counts_are_those_of_a_plain_recount(frame: pd.DataFrame) -> None:
             assert profile.missing(column.name) == series.isna().sum()
 
 
+def rows_of(profile: Profile, segment: tuple[int, int]) -> int:
+    """Rows of one segment: in a category's column each has a value or none."""
+    return int(profile.counts("kind", segment).sum()) + profile.missing("kind", segment)
+
+
 def test_segments_hold_the_same_cells_coarser() -> None:
     frame = mixed_frame(700, seed=5)
     profile = profile_of(frame)
@@ -117,13 +122,13 @@ def test_segments_hold_the_same_cells_coarser() -> None:
     for index in range(kinds.size):
         label = kinds.label(index)["kind"]
         part = frame[frame["kind"].isna()] if label == "(missing)" else frame[frame["kind"] == label]
-        assert profile.segment_rows((0, index)) == len(part)
+        assert rows_of(profile, (0, index)) == len(part)
         own = profile_of(part)
         for column in LAYOUT.columns:
             assert profile.counts(column.name, (0, index)).tolist() == own.counts(column.name, coarse=True).tolist()
             assert profile.missing(column.name, (0, index)) == own.missing(column.name)
-    assert sum(profile.segment_rows((1, i)) for i in range(crossed.size)) == len(frame)
-    assert profile.segments() == [key for key in profile.segments() if profile.segment_rows(key)]
+    assert sum(rows_of(profile, (1, i)) for i in range(crossed.size)) == len(frame)
+    assert profile.segments() == [key for key in profile.segments() if rows_of(profile, key)]
 
 
 def test_a_crossed_segment_holds_the_rows_with_both_values() -> None:
@@ -133,7 +138,7 @@ def test_a_crossed_segment_holds_the_rows_with_both_values() -> None:
     both = (frame["flag"].map({True: "true", False: "false"}) == label["flag"]) & (
         frame["whole"] == float(label["whole"])
     )
-    assert profile.segment_rows((1, 0)) == both.sum()
+    assert rows_of(profile, (1, 0)) == both.sum()
 
 
 def test_means_variances_and_tails_are_exact() -> None:

@@ -30,6 +30,7 @@ from detectors.instants import DAY, Micros, parse_rfc3339
 from detectors.profile import Profile
 from detectors.rows import hash_ids
 from detectors.sample import Sample
+from tests.unit.store.tables import put_position
 
 MODEL = "orders"
 TOPIC = "orders.predictions"
@@ -183,7 +184,7 @@ class World:
                 [Partition(*place, furthest, furthest, end, self.wall, checkpoint, end if at_end else None)],
             )
             own = self._furthest[role] if rows or role == "predictions" else furthest
-            positions.set_position(
+            put_position(
                 conn, Position(MODEL, role, *place, self._offset[role], own, self.wall if rows else self._last(conn))
             )
 
@@ -192,7 +193,7 @@ class World:
         self._offset["predictions"] += messages
         with self.store.write() as conn:
             place = ("cluster", TOPIC, "topic-id", 0)
-            positions.set_position(conn, Position(MODEL, "predictions", *place, self._offset["predictions"]))
+            put_position(conn, Position(MODEL, "predictions", *place, self._offset["predictions"]))
 
     def _last(self, conn: Any) -> Micros | None:
         known = positions.load_positions(conn, MODEL)

@@ -11,6 +11,7 @@ from daemon.store import positions, watermarks
 from daemon.store.positions import Partition, Position
 from daemon.store.watermarks import Known, combine
 from detectors.instants import MINUTE
+from tests.unit.store.tables import put_position
 
 DELAY = 10 * MINUTE
 T = 1_000 * MINUTE
@@ -102,7 +103,7 @@ def put(conn: Connection, topic: str, partition: int, minutes: int | None, *, ro
     at = None if minutes is None else T + minutes * MINUTE
     positions.save_partitions(conn, [Partition("c", topic, "i", partition, at, at)])
     if minutes is not None:
-        positions.set_position(conn, Position("m", role, "c", topic, "i", partition, 9, at, at))
+        put_position(conn, Position("m", role, "c", topic, "i", partition, 9, at, at))
 
 
 def effective(conn: Connection, *topics: str, role: str = "predictions") -> int | None:
@@ -164,7 +165,7 @@ def test_what_time_it_is_for_a_model(conn: Connection) -> None:
 def test_a_model_that_is_behind_the_others_has_its_own_watermark_and_time(conn: Connection) -> None:
     # Given a model that has read a topic up to minute 60, and another that has only begun
     put(conn, "a", 0, 60)
-    positions.set_position(conn, Position("new", "predictions", "c", "a", "i", 0, 3, T, T))
+    put_position(conn, Position("new", "predictions", "c", "a", "i", 0, 3, T, T))
 
     def of(model: str) -> tuple[int | None, int | None]:
         marks = watermarks.effective_watermark(conn, model, topics=["a"], clock="event", watermark_delay=DELAY)
@@ -174,5 +175,5 @@ def test_a_model_that_is_behind_the_others_has_its_own_watermark_and_time(conn: 
     assert of("m") == (T + 50 * MINUTE, T + 60 * MINUTE)
     assert of("new") == (T - DELAY, T)
     # And when it has read all that the other has, the other's rows count for it as well
-    positions.set_position(conn, Position("new", "predictions", "c", "a", "i", 0, 9, T, T))
+    put_position(conn, Position("new", "predictions", "c", "a", "i", 0, 9, T, T))
     assert of("new") == (T + 50 * MINUTE, T + 60 * MINUTE)

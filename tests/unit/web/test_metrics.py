@@ -75,6 +75,16 @@ def test_a_sample_is_what_the_store_says(
     assert scrape(made)[name, labels] == value
 
 
+def test_the_watermark_is_never_ahead_of_a_clock_that_labels_hold_back(tmp_path: Path) -> None:
+    # Given replayed predictions of two days, and labels of the first
+    with WorkerPool(1) as pool, world(tmp_path, pool) as made:
+        frame = orders(0, 2, seed=5)
+        made.predict(frame)
+        made.label(frame[:ROWS_A_DAY], until=START + DAY)
+        # Then
+        assert scrape(made)["driftd_watermark_delay_seconds", of()] == 0
+
+
 def test_quality_and_drift_are_those_of_the_last_window(made: World) -> None:
     found = scrape(made)
     assert 1.2 < found["driftd_quality", of(metric="mae")] < 2.0
