@@ -126,11 +126,6 @@ class Noise:
             return State.CALIBRATED
         return State.CALIBRATING if self.m else State.UNCALIBRATED
 
-    @property
-    def wants_windows(self) -> bool:
-        """Whether unflagged live windows should still be added."""
-        return self.m < LIVE_WINDOWS
-
     @cached_property
     def rho(self) -> float:
         """The lag-1 autocorrelation of ordinary windows that the model's level is set by, 0 .. 0.9."""
