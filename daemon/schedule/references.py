@@ -6,9 +6,11 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from daemon import __version__
 from daemon.config.settings import Model
 from daemon.config.windows import LONGEST_PANE, pane_length
 from daemon.schedule.tasks import READ_REFERENCE, BuiltReference, ReadRequest
@@ -37,7 +39,10 @@ class _Seen:
 
 
 class References:
-    """Looks after every reference file: `refresh` reads what is new, has changed, or failed a minute ago."""
+    """Looks after every reference file: `refresh` reads what is new, has changed, or failed a minute ago.
+
+    A file of the same size and time as when it was last read, under the same configuration, is not read again.
+    """
 
     def __init__(self, models: Mapping[str, Model], store: Store, pool: WorkerPool, spec_of: SpecOf) -> None:
         self._models = {name: model for name, model in models.items() if not model.reference.is_live}
@@ -51,6 +56,7 @@ class References:
     def refresh(self, now: Micros) -> None:
         """Brings every model up to date with its file; a model that cannot be is `waiting`, the others go on."""
         self.has_waited = False
+        self._recognise(now)
         reading: dict[str, tuple[tuple[int, int] | None, Future[BuiltReference]]] = {}
         for name, model in self._models.items():
             path = local_path(_uri(model))
@@ -63,7 +69,7 @@ class References:
                 reading[name] = (stamp, task)
         for name, (stamp, future) in reading.items():
             try:
-                self._adopt(name, future.result(), now)
+                self._adopt(name, stamp, future.result(), now)
             except PoolClosed:
                 return
             except StoreError as error:
@@ -75,6 +81,26 @@ class References:
                 self._seen[name] = _Seen(stamp, now, usable=False)
             else:
                 self._seen[name] = _Seen(stamp, now, usable=True)
+
+    def _recognise(self, now: Micros) -> None:
+        """After a start, takes what was read before for what the files still hold, where nothing has changed."""
+        fresh = {name: local_path(_uri(model)) for name, model in self._models.items() if name not in self._seen}
+        if not fresh:
+            return
+        stamps = {name: stamp for name, path in fresh.items() if (stamp := _stamp(path)) is not None}
+        with self._store.read() as conn:
+            same = [name for name in stamps if references.file_mark(conn, name) == self._mark(conn, name, stamps[name])]
+        if same:
+            with self._store.write() as conn:
+                for name in same:
+                    status.set_model_state(conn, name, "running", "", now)
+        self._seen |= {name: _Seen(stamps[name], now, usable=True) for name in same}
+
+    def _mark(self, conn: Connection, name: str, stamp: tuple[int, int]) -> int:
+        """63 bits of the hash of everything that a reference depends on, and of what is in force for its model."""
+        settings = self._models[name].model_dump_json()
+        parts = [__version__, name, settings, *stamp, references.current(conn, name), _in_force(conn, name)]
+        return int.from_bytes(sha256(repr(parts).encode()).digest()[:8]) >> 1
 
     def unusable(self) -> list[str]:
         """The models whose reference could not be used when it was last read, and that have no earlier one."""
@@ -90,7 +116,7 @@ class References:
             return True
         return not seen.usable and now - seen.at >= RETRY
 
-    def _adopt(self, name: str, built: BuiltReference, now: Micros) -> None:
+    def _adopt(self, name: str, stamp: tuple[int, int] | None, built: BuiltReference, now: Micros) -> None:
         model = self._models[name]
         spec_hash, spec = self._spec_of(name, model, built)
         with self._store.write() as conn:
@@ -101,6 +127,8 @@ class References:
                 usual.set_gap(conn, built.hash, built.usual_gap)
             specs.add_spec(conn, spec_hash, spec, now)
             is_new = activate(conn, name, spec_hash, pane_length(model.window))
+            if stamp is not None:
+                references.remember_file(conn, name, self._mark(conn, name, stamp))
             collecting.give_up(conn, name)
             status.set_model_state(conn, name, "running", "", now)
         if is_new:
@@ -129,7 +157,7 @@ UNSUITABLE = "UnsuitableMethod"
 
 def activate(conn: Connection, model: str, spec_hash: str, pane: Micros) -> bool:
     """Puts a spec in force from the first of its panes that no counted one reaches into; False if it is already."""
-    active = [activation for activation in specs.active(conn, model) if activation.version is None]
+    active = _activations(conn, model)
     if active and active[-1].spec_hash == spec_hash:
         return False
     last = specs.last_counted_pane(conn, model)
@@ -139,6 +167,16 @@ def activate(conn: Connection, model: str, spec_hash: str, pane: Micros) -> bool
         first = max(first, active[-1].from_pane)
     specs.activate(conn, Activation(model, None, first, spec_hash))
     return True
+
+
+def _activations(conn: Connection, model: str) -> list[Activation]:
+    return [activation for activation in specs.active(conn, model) if activation.version is None]
+
+
+def _in_force(conn: Connection, model: str) -> str | None:
+    """The hash of the spec that a model's rows of now are counted by."""
+    active = _activations(conn, model)
+    return active[-1].spec_hash if active else None
 
 
 def _uri(model: Model) -> str:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import Connection, delete, select, update
 
 from daemon.store import dialect
-from daemon.store.schema import reference_uses, reference_windows, references
+from daemon.store.schema import meta, reference_uses, reference_windows, references
 from detectors.instants import Micros
 
 
@@ -76,6 +76,16 @@ def uses(conn: Connection) -> list[ReferenceUse]:
     """Which reference each model, and each version with its own, is held against."""
     query = select(reference_uses).order_by(reference_uses.c.model, reference_uses.c.version)
     return [ReferenceUse(row.model, row.version or None, row.reference_hash, row.since) for row in conn.execute(query)]
+
+
+def remember_file(conn: Connection, model: str, mark: int) -> None:
+    """Keep the mark of the file that a model's reference was read from: of all that its reference depends on."""
+    dialect.put(conn, meta, {"key": f"reference_file:{model}", "value": mark})
+
+
+def file_mark(conn: Connection, model: str) -> int | None:
+    """The mark of the file that a model's reference was last read from."""
+    return conn.execute(select(meta.c.value).where(meta.c.key == f"reference_file:{model}")).scalar()
 
 
 def add_live_window(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -150,6 +151,26 @@ def test_the_same_content_again_changes_nothing(tmp_path: Path, pool: WorkerPool
         made.references.refresh(made.wall + 1)
         with made.store.read() as conn:
             assert len(specs.active(conn, MODEL)) == 1
+
+
+def test_a_restart_reads_only_what_has_changed(tmp_path: Path, pool: WorkerPool) -> None:
+    path = tmp_path / "reference.parquet"
+    with world(tmp_path, pool) as made:
+        first = state(made)
+    # Given a file of the same size and time, whatever is in it
+    found = path.stat()
+    path.write_bytes(bytes(found.st_size))
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    with world(tmp_path, pool) as made:
+        # Then it is not looked into
+        assert state(made) == first
+        # but a configuration that the reference depends on makes it be read
+    with world(tmp_path, pool, {"window": {"size": "2d"}}) as made:
+        assert "reference.parquet cannot be read" in state(made).reason
+    # and so does a time of its own
+    path.touch()
+    with world(tmp_path, pool) as made:
+        assert "reference.parquet cannot be read" in state(made).reason
 
 
 def test_a_bad_new_file_leaves_the_last_good_one_in_force(tmp_path: Path, pool: WorkerPool) -> None:
