@@ -11,14 +11,15 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from typing import Any
 
-from daemon import __version__
+from daemon import __version__, crashpoints
 from daemon.config.settings import Settings
 from daemon.incidents.board import Board, Held, Observation
 from daemon.incidents.words import listed
 from daemon.schedule.recording import Recorder
+from daemon.schedule.retries import Retries
 from daemon.schedule.silence import labels_missing
 from daemon.schedule.specs import StoredSpecs
-from daemon.schedule.stretches import Stretch, proven, record_stretch
+from daemon.schedule.stretches import Proven, proven, record_proven
 from daemon.schedule.tasks import JOINED_SUITE, JUDGE_DRIFT, JUDGE_QUALITY, SAMPLED_SUITE, Verdicts
 from daemon.schedule.watch import Times, Watched
 from daemon.schedule.windows import LIVE_WINDOWS, DriftWindow, NoReference, QualityWindow, read_drift, read_quality
@@ -85,7 +86,7 @@ class _Running:
 class _Queue:
     """What a lane has to do, in order of the instant at which it became known."""
 
-    items: deque[DueWindow | Stretch] = field(default_factory=deque)
+    items: deque[DueWindow | Proven] = field(default_factory=deque)
 
 
 class Evaluator:
@@ -111,6 +112,7 @@ class Evaluator:
         self._recorder = recorder
         self._clock = clock
         self._stop = stop
+        self._retries = Retries()
         self._turning = threading.Lock()
         self._rest_until = 0.0
         self._looked_at = -LOOK_SECONDS
@@ -154,8 +156,8 @@ class Evaluator:
             for lane, queue in queues.items():
                 while queue.items and self._may_start(lane):
                     item = queue.items.popleft()
-                    if isinstance(item, Stretch):
-                        self._silence(lane[0], item)
+                    if not isinstance(item, DueWindow):
+                        self._prove(lane[0], item)
                     elif (task := self._start(item)) is not None:
                         running[lane] = task
             if done := self._done():
@@ -194,16 +196,18 @@ class Evaluator:
     def _find(self, name: str, flush: bool, everything: bool) -> dict[Lane, _Queue]:
         """What is due for a model; remembers how far its watermarks have come."""
         watched = self._watched[name]
+        wall = self._clock()
+        retry = {kind: self._retries.of(name, kind, wall) for kind in ("drift", "quality")}
         with self._store.read() as conn:
-            times = watched.times(conn, self._clock())
-            drift = watched.due_drift(conn, times, flush=flush, everything=everything)
-            quality = watched.due_quality(conn, times, flush=flush, everything=everything)
-            silent = proven(conn, watched, times)
+            times = watched.times(conn, wall)
+            drift = watched.due_drift(conn, times, flush=flush, everything=everything, retry=retry["drift"])
+            quality = watched.due_quality(conn, times, flush=flush, everything=everything, retry=retry["quality"])
+            shown = proven(conn, watched, times, flush=flush)
         self._advance(name, times)
         self.timings[name].overdue = len(drift) + len(quality)
-        # A silence speaks before the windows that end in it.
-        ordered: list[DueWindow | Stretch] = [*silent, *drift]
-        ordered.sort(key=lambda item: item.known_at if isinstance(item, Stretch) else item.end)
+        # A silence speaks before the windows that end in it, and so do rows that were lost.
+        ordered: list[DueWindow | Proven] = [*shown, *drift]
+        ordered.sort(key=lambda item: item.end if isinstance(item, DueWindow) else item.known_at)
         return {(name, "drift"): _Queue(deque(ordered)), (name, "quality"): _Queue(deque(quality))}
 
     def _advance(self, name: str, times: Times) -> None:
@@ -231,6 +235,9 @@ class Evaluator:
             self._record(_Running(due, None, started, Future()), _failed(due, str(error)))
             return None
         if window is None:
+            if due.revision > 0:
+                # Nothing is left to be judged: the next look must not find it due again at once.
+                self._retries.note(due, failed=True, now=self._clock())
             return None
         suite: Future[tuple[Finding, ...]] | None = None
         try:
@@ -290,6 +297,7 @@ class Evaluator:
         several = watched.model.several_labels
         if due.kind == "quality" and watched.model.labels is not None and not several:
             findings.append(labels_missing(due.expected or 0, due.rows, watched.model.labels.maturity.coverage))
+        crashpoints.reach("evaluation.before_transaction")
         try:
             with self._store.write() as conn:
                 now = watched.times(conn, wall).now
@@ -330,6 +338,8 @@ class Evaluator:
         except AlreadyEvaluated:
             log.info("%s: the %s window of %s was evaluated before", due.model, due.kind, rfc3339(due.end))
             return False
+        crashpoints.reach("evaluation.after_transaction")
+        self._retries.note(due, failed=any(finding.signal is Signal.DRIFTD for finding in findings), now=wall)
         return True
 
     def _calibrate(
@@ -357,9 +367,9 @@ class Evaluator:
                     vector=vector,
                 )
 
-    def _silence(self, name: str, stretch: Stretch) -> None:
+    def _prove(self, name: str, item: Proven) -> None:
         with self._store.write() as conn:
-            record_stretch(conn, self._recorder, self._watched[name], stretch, self._clock())
+            record_proven(conn, self._recorder, self._watched[name], item, self._clock())
 
 
 def _incomplete(conn: Connection, due: DueWindow) -> Held | None:

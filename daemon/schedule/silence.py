@@ -51,17 +51,31 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Offsets [from_offset, to_offset) of a partition that were never read, and why in words."""
+    """Offsets [from_offset, to_offset) of a partition that were never read, and why in words.
+
+    They may have held event times from `since` (None: any) to `known_at`, that of the first row after them; None while
+    there is none.
+    """
 
     topic: str
     partition: int
     from_offset: int
     to_offset: int
     reason: str
+    since: Micros | None = None
+    known_at: Micros | None = None
 
     @property
     def offsets(self) -> int:
         return max(0, self.to_offset - self.from_offset)
+
+
+@dataclass(frozen=True, slots=True)
+class LostChange:
+    """The offsets that count as lost from an instant of event time on; none when they are over."""
+
+    known_at: Micros
+    lost: tuple[Lost, ...]
 
 
 def allowance(
@@ -173,6 +187,20 @@ def lost_offsets(lost: Sequence[Lost]) -> Finding:
         immediate=True,
         detail="; ".join([*first, *more]) or None,
     )
+
+
+def lost_changes(lost: Sequence[Lost], lasts: Micros, after: Micros, until: Micros) -> list[LostChange]:
+    """What is to be told of lost offsets in (after, until], in order: when they become known, and when they are over.
+
+    They are told for as long as they `last`: a window. Offsets of which no instant is known yet are left out.
+    """
+    known = [(one.known_at, one) for one in lost if one.known_at is not None]
+    instants = {instant for at, _ in known for instant in (at, at + lasts)}
+    return [
+        LostChange(instant, tuple(one for at, one in known if at <= instant < at + lasts))
+        for instant in sorted(instants)
+        if after < instant <= until
+    ]
 
 
 def labels_missing(expected: int, joined: int, coverage: float) -> Finding:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from daemon import __version__
 from daemon.config.settings import Settings
 from daemon.incidents.board import Observation
 from daemon.schedule.first_row import no_row_yet, reading_since
@@ -14,15 +13,13 @@ from daemon.schedule.recording import Recorder
 from daemon.schedule.silence import (
     SHORTEST_SILENCE,
     Allowance,
-    Lost,
     lost_offsets,
     no_predictions,
     until_known,
 )
-from daemon.schedule.stretches import LOOK_BACK, allowed_silence, spans_of
+from daemon.schedule.stretches import LOOK_BACK, LOST, allowed_silence, lost_of, proving, spans_of
 from daemon.schedule.watch import Watched
 from daemon.store import Connection, Store, collecting, gaps, status, watermarks
-from daemon.store.evaluations import Evaluation
 from detectors.findings import FIRING, Finding
 from detectors.instants import MINUTE, Micros, micros
 
@@ -44,7 +41,7 @@ _Place = tuple[str, str, str, int]
 
 
 class Traffic:
-    """Looks at how far each model's partitions have been read. Under `clock: event` only lost offsets are judged."""
+    """Looks at how far each model's partitions have been read. Under `clock: event` rows prove what has happened."""
 
     def __init__(self, settings: Settings, store: Store, recorder: Recorder, clock: Callable[[], Micros]) -> None:
         self._watched = {name: Watched.of(settings, name) for name in settings.models}
@@ -58,14 +55,11 @@ class Traffic:
 
     def look(self) -> int:
         """Judges every model and returns how many changes were recorded."""
-        return sum(self._look(watched) for watched in self._watched.values())
+        return sum(self._look(watched) for watched in self._watched.values() if watched.clock == "wall")
 
     def _look(self, watched: Watched) -> int:
-        wall = self._clock()
+        now = self._clock()
         with self._store.read() as conn:
-            now = watched.times(conn, wall).now
-            if now is None:
-                return 0
             news = [
                 judgement
                 for judgement in self._judge(conn, watched, now)
@@ -73,13 +67,11 @@ class Traffic:
             ]
         for judgement in news:
             with self._store.write() as conn:
-                self._record(conn, watched, judgement, now, wall)
+                self._record(conn, watched, judgement, now)
         return len(news)
 
     def _judge(self, conn: Connection, watched: Watched, now: Micros) -> list[Judgement]:
-        found = list(self._lost(conn, watched, now))
-        if watched.clock == "event":
-            return found
+        found = [self._lost(conn, watched, now)]
         state = status.model_states_by_name(conn).get(watched.name)
         began = reading_since(conn, state)
         if began is None:
@@ -128,16 +120,11 @@ class Traffic:
             allowed = until_known(usual, setting, has_rows=never is None)
         return [Judgement("silence", last, no_predictions(last, now, allowed, never=never))]
 
-    def _lost(self, conn: Connection, watched: Watched, now: Micros) -> list[Judgement]:
+    def _lost(self, conn: Connection, watched: Watched, now: Micros) -> Judgement:
         """Offsets that were never read: told once, and over when the windows that they fell into have passed."""
-        if watched.clock == "wall":
-            recent = [gap for gap in gaps.gaps(conn, watched.name) if gap.at > now - watched.size]
-            since = min((gap.at for gap in recent), default=now)
-        else:
-            recent = gaps.gaps(conn, watched.name, start=now - watched.size)
-            since = min((gap.event_time_from or now for gap in recent), default=now)
-        lost = [Lost(gap.topic, gap.partition, gap.from_offset, gap.to_offset, gap.reason) for gap in recent]
-        return [Judgement("lost", since, lost_offsets(lost))]
+        recent = [gap for gap in gaps.gaps(conn, watched.name) if gap.at > now - watched.size]
+        since = min((gap.at for gap in recent), default=now)
+        return Judgement(LOST, since, lost_offsets(lost_of(recent)))
 
     def _partitions(self, conn: Connection, watched: Watched, role: str, now: Micros) -> list[Partition]:
         topics = watched.prediction_topics if role == "predictions" else watched.label_topics
@@ -190,22 +177,7 @@ class Traffic:
         )
         return told != (judgement.finding.verdict in FIRING)
 
-    def _record(self, conn: Connection, watched: Watched, judgement: Judgement, now: Micros, wall: Micros) -> None:
-        evaluation = Evaluation(
-            model=watched.name,
-            kind=judgement.kind,
-            window_start=min(judgement.start, now),
-            window_end=now,
-            revision=0,
-            every=watched.every,
-            rows=0,
-            expected=None,
-            fingerprint=0,
-            watermark=now,
-            evaluated_at=now,
-            reference=None,
-            config_hash=watched.config_hash,
-            driftd_version=__version__,
-        )
+    def _record(self, conn: Connection, watched: Watched, judgement: Judgement, now: Micros) -> None:
+        evaluation = proving(watched, judgement.kind, min(judgement.start, now), now)
         observation = Observation("silence", evaluation.window_start, now, [judgement.finding])
-        self._recorder.record(conn, evaluation, [observation], now=now, wall=wall)
+        self._recorder.record(conn, evaluation, [observation], now=now, wall=now)

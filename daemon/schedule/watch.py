@@ -8,7 +8,7 @@ from daemon.config.settings import Model, Settings
 from daemon.config.windows import allowed_lateness, pane_length
 from daemon.schedule.rules import rules_of
 from daemon.store import Connection, collecting, due, evaluations, watermarks
-from daemon.store.due import DueWindow
+from daemon.store.due import DueWindow, Retry
 from daemon.store.watermarks import Clock
 from detectors.instants import Micros, micros
 from detectors.rules import Rules
@@ -89,7 +89,13 @@ class Watched:
         return Times(now, watermark, label_watermark)
 
     def due_drift(
-        self, conn: Connection, times: Times, *, flush: bool = False, everything: bool = True
+        self,
+        conn: Connection,
+        times: Times,
+        *,
+        flush: bool = False,
+        everything: bool = True,
+        retry: Retry | None = None,
     ) -> list[DueWindow]:
         """The drift windows to be evaluated now, in order; without `everything` only among those not long closed."""
         judged_from = self._judged_from(conn)
@@ -107,10 +113,17 @@ class Watched:
             now=times.now,
             flush=flush,
             since=max(judged_from, open_since or 0),
+            retry=retry,
         )
 
     def due_quality(
-        self, conn: Connection, times: Times, *, flush: bool = False, everything: bool = True
+        self,
+        conn: Connection,
+        times: Times,
+        *,
+        flush: bool = False,
+        everything: bool = True,
+        retry: Retry | None = None,
     ) -> list[DueWindow]:
         """The quality windows to be evaluated now, in order; without `everything` only among those not long closed."""
         if not self.judges_quality or self.model.labels is None or times.now is None:
@@ -137,6 +150,7 @@ class Watched:
             now=times.now,
             flush=flush,
             since=max(judged_from, open_since or 0),
+            retry=retry,
         )
 
     def _judged_from(self, conn: Connection, kind: str = "drift") -> Micros | None:

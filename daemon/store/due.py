@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, and_, func, or_, select
 
 from daemon.store import labels as label_join
 from daemon.store import names
-from daemon.store.schema import evaluations, label_panes, panes, progress
-from detectors.instants import Micros
+from daemon.store.schema import evaluations, findings, label_panes, panes, progress
+from detectors.findings import Signal
+from detectors.instants import HOUR, Micros
 
 NEW_ROWS_SHARE = 0.01
 """A revision before lateness closes needs more new rows than this share of those evaluated."""
+KEPT_FOR_RETRY: Micros = 2 * HOUR
+"""How long the labels of a window stay after its evaluation failed: it is tried again a few times."""
+
+Retry = Callable[[Micros], bool]
+"""Whether the failed window that ends at an instant is to be tried again now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +46,14 @@ class DueWindow:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What the latest revision of a window was made from."""
+    """What the latest revision of a window was made from, and whether it failed: an error is all that it says."""
 
     revision: int
     rows: int
     fingerprint: int
     watermark: Micros
     evaluated_at: Micros
+    failed: bool = False
 
 
 def due_drift(
@@ -61,17 +68,17 @@ def due_drift(
     now: Micros,
     flush: bool = False,
     since: Micros | None = None,
+    retry: Retry | None = None,
 ) -> list[DueWindow]:
     """The windows with rows whose end the watermark has passed and that are new or need a revision, in order.
 
     `now` is wall clock, or the model's event time under `clock: event`, the same as `Evaluation.evaluated_at`. `flush`
     asks for every stale window at once, at the end of a run. Windows that start before `since` are not looked at: the
-    question costs as much as it has panes to add up.
+    question costs as much as it has panes to add up. Those whose evaluation failed are due when `retry` says so.
     """
     if watermark is None:
         return []
-    kept_from = conn.execute(select(progress.c.profiles_kept_from).where(progress.c.model == model)).scalar()
-    from_start = _latest(kept_from, since)
+    from_start = _from_start(conn, model, "profiles_kept_from", since)
     query = (
         select(panes.c.pane_start, func.sum(panes.c.rows))
         .where(panes.c.model == model, panes.c.pane_start >= from_start)
@@ -81,12 +88,10 @@ def due_drift(
     done = _evaluated(conn, model, "drift", size, every, from_start)
     closes = (allowed_lateness, size - pane + allowed_lateness)
     due = []
-    for end, count in window_sums(rows, size, every):
-        if end > watermark or end - size < from_start or end <= done.other_geometry_until:
-            continue
-        before = done.latest.get(end)
+    for end, count, before in done.complete(window_sums(rows, size, every), watermark):
         closed = watermark >= end + closes[1]
-        if is_due(before, count, 0, watermark, now, every, [end + length for length in closes], flush):
+        again = retry is not None and retry(end)
+        if is_due(before, count, 0, watermark, now, every, [end + length for length in closes], flush, again):
             revision = 0 if before is None else before.revision + 1
             due.append(DueWindow(model, "drift", end - size, end, revision, count, None, 0, watermark, closed))
     return due
@@ -107,6 +112,7 @@ def due_quality(
     flush: bool = False,
     since: Micros | None = None,
     several: bool = False,
+    retry: Retry | None = None,
 ) -> list[DueWindow]:
     """The windows whose labels are mature, by coverage or by age, and that are new or need a revision, in order.
 
@@ -114,13 +120,12 @@ def due_quality(
     `watermark` is that of the predictions: a window is whole before it is judged. `label_now` is wall clock, or under
     `clock: event` the labels' effective watermark; None leaves only coverage. `coverage` is a share in 0..1. Takes a
     microsecond or two for each waiting prediction of the windows that may be due: ask once a checkpoint at most.
-    Windows that start before `since` are not looked at.
+    Windows that start before `since` are not looked at; those whose evaluation failed are due when `retry` says so.
     """
     model_id = names.number(conn, model)
     if watermark is None or model_id is None:
         return []
-    kept_from = conn.execute(select(progress.c.labels_kept_from).where(progress.c.model == model)).scalar()
-    from_start = _latest(kept_from, since)
+    from_start = _from_start(conn, model, "labels_kept_from", since)
     query = select(label_panes.c.pane_start, label_panes.c.kept).where(
         label_panes.c.model_id == model_id, label_panes.c.pane_start >= from_start
     )
@@ -128,13 +133,11 @@ def due_quality(
     done = _evaluated(conn, model, "quality", size, every, from_start)
     age = -1 if label_now is None else label_now
     candidates = []
-    for end, count in window_sums(expected, size, every):
-        if end > watermark or end - size < from_start or end <= done.other_geometry_until:
-            continue
-        before = done.latest.get(end)
+    for end, count, before in done.complete(window_sums(expected, size, every), watermark):
         closes = (end + at_most, end + at_most + allowed_lateness)
-        if before is None or _may_revise(before, age, now, every, closes, flush):
-            candidates.append((end, count, before, closes))
+        again = before is not None and before.failed and retry is not None and retry(end)
+        if before is None or again or _may_revise(before, age, now, every, closes, flush):
+            candidates.append((end, count, before, closes, again))
     if not candidates:
         return []
     # Counting the labelled is the dear part: once for all the windows that may be due, by pane.
@@ -142,12 +145,12 @@ def due_quality(
     joined = dict(window_sums({pane: one.joined for pane, one in labelled.items()}, size, every))
     fingerprints = dict(window_sums({pane: one.fingerprint for pane, one in labelled.items()}, size, every))
     due = []
-    for end, count, before, closes in candidates:
+    for end, count, before, closes, again in candidates:
         found, fingerprint = joined.get(end, 0), fingerprints.get(end, 0)
         if before is None:
             wanted = (not several and found >= coverage * count) or age >= closes[0]
         else:
-            wanted = is_due(before, found, fingerprint, age, now, every, closes, flush)
+            wanted = is_due(before, found, fingerprint, age, now, every, closes, flush, again)
         if wanted:
             revision = 0 if before is None else before.revision + 1
             closed = age >= closes[-1]
@@ -173,10 +176,12 @@ def labels_needed_from(
     """The first pane whose predictions and labels a window may still need: what is before it can expire.
 
     None while nothing can: the latest window that has closed, and been evaluated for the last time, decides. Windows
-    that start before `since` are never evaluated.
+    that start before `since` are never evaluated. One whose evaluation failed may need them for KEPT_FOR_RETRY more.
     """
     if watermark is None or label_now is None:
         return None
+    from_start = _from_start(conn, model, "labels_kept_from", since)
+    failed = _evaluated(conn, model, "quality", size, every, from_start).latest
     closed_until = (label_now - at_most - allowed_lateness) // every * every
     closed_until = min(closed_until, watermark // every * every)
     waiting = due_quality(
@@ -193,6 +198,7 @@ def labels_needed_from(
         flush=True,
         several=several,
         since=since,
+        retry=lambda end: label_now - failed[end].evaluated_at < KEPT_FOR_RETRY,
     )
     first_open = closed_until + every - size
     return min([first_open, *(window.start for window in waiting)])
@@ -225,13 +231,15 @@ def is_due(
     every: Micros,
     closes: Iterable[Micros],
     flush: bool = False,
+    retry: bool = False,
 ) -> bool:
     """Whether a window that could be evaluated should be: it never was, or what it holds has changed enough.
 
     `closes` are the instants at which its lateness closes. At each of them a window that has changed is evaluated once
-    more, whatever has changed; otherwise at most once per `every`, and for more than NEW_ROWS_SHARE new rows.
+    more, whatever has changed; otherwise at most once per `every`, and for more than NEW_ROWS_SHARE new rows. One that
+    failed is evaluated again, changed or not, when it is time to `retry`.
     """
-    if before is None:
+    if before is None or (before.failed and retry):
         return True
     if (rows, fingerprint) == (before.rows, before.fingerprint):
         return False
@@ -255,13 +263,24 @@ def _has_closed(before: Evaluated, watermark: Micros, closes: Iterable[Micros]) 
 
 @dataclass(frozen=True, slots=True)
 class _Done:
+    """What has been evaluated, by window end; windows that end before `from_end` are not asked for any more."""
+
     latest: Mapping[Micros, Evaluated]
-    other_geometry_until: Micros
+    from_end: Micros
+
+    def complete(
+        self, sums: Iterable[tuple[Micros, int]], watermark: Micros
+    ) -> Iterator[tuple[Micros, int, Evaluated | None]]:
+        """Of the windows' ends and rows those that the watermark has passed, with what was made of them before."""
+        for end, count in sums:
+            if self.from_end <= end <= watermark:
+                yield end, count, self.latest.get(end)
 
 
-def _latest(*instants: Micros | None) -> Micros:
-    """The latest of the instants that are known, or the beginning of time."""
-    return max((instant for instant in instants if instant is not None), default=-(2**62))
+def _from_start(conn: Connection, model: str, kept: str, since: Micros | None) -> Micros:
+    """Where the first window starts that is looked at: not before `since`, nor where something has been deleted."""
+    kept_from = conn.execute(select(progress.c[kept]).where(progress.c.model == model)).scalar()
+    return max((instant for instant in (kept_from, since) if instant is not None), default=-(2**62))
 
 
 def _evaluated(conn: Connection, model: str, kind: str, size: Micros, every: Micros, from_start: Micros) -> _Done:
@@ -284,7 +303,10 @@ def _evaluated(conn: Connection, model: str, kind: str, size: Micros, every: Mic
             evaluations.c.fingerprint,
             evaluations.c.watermark,
             evaluations.c.evaluated_at,
+            func.coalesce(findings.c.signal == Signal.DRIFTD.value, False),
         )
+        # Of an evaluation that failed the error is the first finding.
+        .outerjoin(findings, and_(findings.c.evaluation_id == evaluations.c.id, findings.c.number == 0))
         .where(
             *of_kind,
             evaluations.c.window_end >= from_start + size,
@@ -293,4 +315,4 @@ def _evaluated(conn: Connection, model: str, kind: str, size: Micros, every: Mic
         .order_by(evaluations.c.window_end, evaluations.c.revision)
     )
     latest = {row[0]: Evaluated(*row[1:]) for row in conn.execute(query).all()}
-    return _Done(latest, -1 if other is None else other)
+    return _Done(latest, max(from_start + size, 0 if other is None else other + 1))

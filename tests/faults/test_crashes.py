@@ -36,12 +36,13 @@ OUTBOX = (
     "outbox.before_send:3",
     "outbox.after_receipt:1",
 )
+EVALUATION = ("evaluation.before_transaction:2", "evaluation.after_transaction:3")
 COMPACTION = ("compaction.before_transaction:1", "compaction.before_transaction:1", "compaction.after_transaction:1")
 TO_THE_END = ("checkpoint.before_transaction:1", "checkpoint.after_commit:1")
 WORKER = "worker.before_result:4"
 RANDOM_SEEDS = (11, 12)
 RANDOM_KILLS = 6
-KILLS_IN_ALL = len((*CHECKPOINT, *OUTBOX, *COMPACTION, *TO_THE_END)) + len(RANDOM_SEEDS) * RANDOM_KILLS
+KILLS_IN_ALL = len((*CHECKPOINT, *EVALUATION, *OUTBOX, *COMPACTION, *TO_THE_END)) + len(RANDOM_SEEDS) * RANDOM_KILLS
 
 
 def test_every_crash_point_of_the_daemon_is_killed_at() -> None:
@@ -50,7 +51,7 @@ def test_every_crash_point_of_the_daemon_is_killed_at() -> None:
         for path in (CHECKOUT / "daemon").rglob("*.py")
         for match in re.finditer(r'\breach\("([a-z_.]+)"\)', path.read_text())
     }
-    points = (*CHECKPOINT, *OUTBOX, *COMPACTION, *TO_THE_END, *COLLECTING, WORKER)
+    points = (*CHECKPOINT, *EVALUATION, *OUTBOX, *COMPACTION, *TO_THE_END, *COLLECTING, WORKER)
     killed = {point.partition(":")[0] for point in points}
     assert named == killed
     assert KILLS_IN_ALL >= 30
@@ -65,10 +66,10 @@ def test_killed_around_its_checkpoints(kafka: Broker, tmp_path: Path) -> None:
         run.compare_printed()
 
 
-def test_killed_around_what_it_sends(kafka: Broker, tmp_path: Path) -> None:
+def test_killed_around_its_verdicts_and_what_it_sends(kafka: Broker, tmp_path: Path) -> None:
     with scenario(workload.make(2), tmp_path, kafka.bootstrap) as run:
         run.produce(run.workload.drafts)
-        for point in OUTBOX:
+        for point in (*EVALUATION, *OUTBOX):
             run.crash_at(point, iter(()))
         print(run.finish())
 

@@ -18,7 +18,7 @@ from daemon.store import evaluations, gaps, incidents, outbox, references, seen,
 from daemon.store.gaps import Gap
 from daemon.store.schema import meta
 from detectors.findings import FIRING
-from detectors.instants import DAY
+from detectors.instants import DAY, MINUTE
 from tests.unit.schedule.world import MODEL, ROWS_A_DAY, START, TOPIC, World, orders, world
 
 LOUD = {verdict.value for verdict in FIRING}
@@ -126,6 +126,75 @@ def test_an_evaluation_that_fails_is_an_error_finding_and_a_sentence_and_no_inci
     quiet.evaluator.turn(flush=True)
     with quiet.store.read() as conn:
         assert status.load_notes(conn) == []
+
+
+def test_a_window_that_failed_is_tried_again_later_and_counts_then(
+    tmp_path: Path, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given windows whose evaluation fails while a column is gone
+    broken: Work[Any, Any] = replace(JUDGE_DRIFT, path="daemon.schedule.judging:nothing_of_that_name")
+    with world(tmp_path, pool, {"labels": None, "task": "none"}) as made:
+        made.predict(orders(0, 2, seed=5))
+        made.evaluator.turn(flush=True)
+        monkeypatch.setattr("daemon.schedule.evaluate.JUDGE_DRIFT", broken)
+        made.predict(orders(2, 2, seed=6).assign(kind=None))
+        assert made.evaluator.turn(flush=True) == 4
+        # When it works again, nothing happens at once, but a minute later
+        monkeypatch.undo()
+        assert made.evaluator.turn(flush=True) == 0
+        made.wall += MINUTE
+        assert made.evaluator.turn(flush=True) == 4
+        # Then the windows count as if they had been judged at first
+        (incident,) = board(made).open_incidents
+        assert "lost" in {line.key.metric for line in incident.lines}
+        assert made.evaluator.turn(flush=True) == 0
+        last = [row for row in made.results(final_only=True) if row.window_end == START + 3 * DAY]
+        assert {row.revision for row in last} == {1}
+
+
+def test_a_daemon_that_starts_tries_what_has_failed_before(
+    tmp_path: Path, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken: Work[Any, Any] = replace(JUDGE_DRIFT, path="daemon.schedule.judging:nothing_of_that_name")
+    with world(tmp_path, pool, {"labels": None, "task": "none"}) as made:
+        monkeypatch.setattr("daemon.schedule.evaluate.JUDGE_DRIFT", broken)
+        made.predict(orders(0, 2, seed=5))
+        assert made.evaluator.turn(flush=True) == 3
+    monkeypatch.undo()
+    with world(tmp_path, pool, {"labels": None, "task": "none"}) as made:
+        assert made.evaluator.turn(flush=True) == 3
+        assert [row for row in made.results(final_only=True) if row.verdict == "error"] == []
+
+
+def test_a_rule_that_is_broken_in_the_first_window_opens_at_once(tmp_path: Path, pool: WorkerPool) -> None:
+    changes = {"labels": None, "task": "none", "columns": {"overrides": {"amount": {"range": [0, 1]}}}}
+    with world(tmp_path, pool, changes) as made:
+        made.predict(orders(0, 1, seed=5))
+        made.evaluator.turn(flush=True)
+        (row,) = [row for row in flagged(made) if row.metric == "out_of_range"]
+        (incident,) = board(made).open_incidents
+        assert (row.window_end, row.incident) == (START + DAY // 2, incident.id)
+        (window,) = board(made).windows
+        assert window.held == "reading began in this window"
+
+
+def test_lost_offsets_of_a_replay_are_told_where_they_were_however_fast_it_is_read(quiet: World) -> None:
+    # Given ten days with a gap on the fourth, all of them read before anyone looks
+    quiet.predict(orders(0, 10, seed=5))
+    place = (MODEL, "predictions", "cluster", TOPIC, "topic-id", 0)
+    with quiet.store.write() as conn:
+        gaps.record_gap(conn, Gap(*place, 10, 25, START + 3 * DAY, START + 4 * DAY, "retention", START))
+        gaps.record_gap(conn, Gap(*place, 90, 95, START + 9 * DAY, None, "retention", START))
+    # When it is looked at before the run is over, and then at its end
+    quiet.evaluator.turn()
+    lost = [(row.window_end, row.verdict, row.value) for row in quiet.results() if row.metric == "lost_offsets"]
+    assert lost == [(START + 4 * DAY, "violated", 15), (START + 5 * DAY, "ok", 0)]
+    (incident,) = board(quiet).incidents
+    assert (incident.since, incident.state) == (START + 3 * DAY, State.RESOLVED)
+    quiet.evaluator.turn(flush=True)
+    (row,) = [row for row in quiet.results() if row.metric == "lost_offsets" and row.window_end > START + 5 * DAY]
+    assert (row.verdict, row.value) == ("violated", 5)
+    assert len(board(quiet).open_incidents) == 1
 
 
 def test_a_column_that_no_message_has_held_is_a_sentence_and_one_that_goes_is_an_incident(quiet: World) -> None:

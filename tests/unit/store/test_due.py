@@ -206,6 +206,23 @@ def test_when_a_window_is_evaluated_again(
     assert is_due(before, rows, fingerprint, watermark, now, 100, [200], flush) is due
 
 
+@pytest.mark.parametrize(
+    ("failed", "retry", "rows", "due"),
+    [
+        (True, True, 1000, True),
+        (True, False, 1000, False),
+        (True, False, 2000, True),  # more rows are a reason of their own
+        (False, True, 1000, False),
+    ],
+)
+def test_a_window_that_failed_is_evaluated_again_when_it_is_time(
+    *, failed: bool, retry: bool, rows: int, due: bool
+) -> None:
+    before = Evaluated(revision=0, rows=1000, fingerprint=0, watermark=110, evaluated_at=100, failed=failed)
+
+    assert is_due(before, rows, 0, 150, 200, 100, [200], retry=retry) is due
+
+
 def test_the_examples() -> None:
     assert doctest.testmod(due) == doctest.TestResults(failed=0, attempted=1)
 
