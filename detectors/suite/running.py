@@ -68,8 +68,13 @@ class Evidently:
             np.random.seed(0)  # noqa: NPY002 - it is Evidently that draws
             item = self._made(entry)
             leaves = list(self._leaves(item, entry.default_tests)) if isinstance(item, self._container) else [item]
+            known: list[Measured] = []
             for leaf in leaves:
-                yield self._measured(leaf, entry)
+                blank = _blank(leaf)
+                # A summary asks for the number of rows once for all, and once more for each column.
+                if blank not in known:
+                    known.append(blank)
+                    yield self._measured(leaf, blank, entry)
 
     def _made(self, entry: SuiteEntry) -> Any:
         parameters = {
@@ -78,11 +83,7 @@ class Evidently:
         }
         if entry.name in _DRIFT_OF_ALL and self._rows.empty and COLUMNS not in parameters:
             parameters[COLUMNS] = [name for name in self._rows.roles if name not in self._rows.empty]
-        module = self._presets if entry.is_preset else self._metrics
-        made = getattr(module, entry.name)
-        if entry.is_preset:
-            parameters["include_tests"] = entry.default_tests
-        return made(**parameters)
+        return getattr(self._presets if entry.is_preset else self._metrics, entry.name)(**parameters)
 
     def _given_tests(self, value: Mapping[str, Any]) -> Any:
         if set(value) <= set(PHRASES):
@@ -108,16 +109,7 @@ class Evidently:
             found.init_dataset(*self._data)
         return found
 
-    def _measured(self, leaf: Any, entry: SuiteEntry) -> Measured:
-        made = type(leaf)
-        column = getattr(leaf, "column", None) or getattr(leaf, "column_name", None)
-        fields = {name: getattr(leaf, name) for name in made.__fields__ if not name.endswith("tests")}
-        parameters = {
-            name: _text(value)
-            for name, value in fields.items()
-            if name not in ("type", "column", "column_name", COLUMNS) and value != made.__fields__[name].default
-        }
-        blank = Measured(made.__name__, made.__module__.rpartition(".")[2], column, parameters)
+    def _measured(self, leaf: Any, blank: Measured, entry: SuiteEntry) -> Measured:
         try:
             context = self._context(entry.default_tests)
             calculation = leaf.to_calculation()
@@ -233,6 +225,19 @@ class Evidently:
         return self._package.DataDefinition(
             numerical_columns=list(rows.numeric), categorical_columns=list(rows.categorical), **given
         )
+
+
+def _blank(leaf: Any) -> Measured:
+    """What a metric is, before it is measured."""
+    made = type(leaf)
+    column = getattr(leaf, "column", None) or getattr(leaf, "column_name", None)
+    fields = {name: getattr(leaf, name) for name in made.__fields__ if not name.endswith("tests")}
+    parameters = {
+        name: _text(value)
+        for name, value in fields.items()
+        if name not in ("type", "column", "column_name", COLUMNS) and value != made.__fields__[name].default
+    }
+    return Measured(made.__name__, made.__module__.rpartition(".")[2], column, parameters)
 
 
 def _grows(test: Any, place: Sequence[str]) -> bool:
