@@ -36,7 +36,7 @@ def explain(
     """Say why driftd spoke, or why it did not: each value with its limit, and how many windows have counted."""
     from daemon.store import incidents
 
-    settings = load_settings(config_path(context, config), secrets=False)
+    settings = load_settings(config_path(context, config))
     as_json = output_format(context, format) is Format.JSON
     with open_for_reading(settings) as store, store.read() as conn:
         stored = incidents.incident(conn, subject)
@@ -105,7 +105,8 @@ def _print_incident(incident: Incident, settings: Settings) -> None:
     held = f", held back: {incident.held}" if incident.held else ""
     over = f", until {minute(incident.resolved_at)}" if incident.resolved_at is not None else ""
     say(f"{incident.id} · {incident.model} · {incident.family} · {incident.state}{held}")
-    say(f"Since {minute(incident.since)}{over}; {incident.windows} windows flagged.")
+    windows = "1 window" if incident.windows == 1 else f"{incident.windows} windows"
+    say(f"Since {minute(incident.since)}{over}; {windows} flagged.")
     say()
     _print_lines([_line_json(line, settings, incident.model) for line in incident.lines])
     say()
@@ -164,6 +165,11 @@ def _model(conn: Connection, settings: Settings, name: str) -> dict[str, object]
         ],
         "lines": [_line_json(line, settings, name) for line in board.lines],
         "last_windows": {kind: [_finding_json(row) for row in rows] for kind, rows in last.items()},
+        "last_windows_held": {
+            window.kind: window.held
+            for window in board.windows
+            if window.held and any(row.window_end == window.end for row in last.get(window.kind, ()))
+        },
     }
 
 
@@ -266,7 +272,8 @@ def _print_model(found: dict[str, object]) -> None:
         say(f"No rows since {span['start']}: its drift and quality are held back.")
     if found["next"]:
         say(f"Next: {found['next']}.")
-    lines, columns, last = found["lines"], found["columns"], found["last_windows"]
+    lines, columns, last, held = (found[key] for key in ("lines", "columns", "last_windows", "last_windows_held"))
+    assert isinstance(held, dict)
     assert isinstance(lines, list)
     assert isinstance(columns, list)
     assert isinstance(last, dict)
@@ -286,6 +293,8 @@ def _print_model(found: dict[str, object]) -> None:
             f"The last {kind} window, to {totals[0]['window_end']}"
             + (f" ({cut} of segments left out):" if cut else ":")
         )
+        if kind in held:
+            say(f"It is held back, as {held[kind]}: of what it says only rules that the data has broken count.")
         cells = [
             [
                 row["signal"],

@@ -37,7 +37,7 @@ def status(
     from daemon.store import books as counters
     from daemon.store.sqlite import is_held
 
-    settings = load_settings(config_path(context, config), secrets=False)
+    settings = load_settings(config_path(context, config))
     now = wall_clock()
     with open_for_reading(settings) as store, store.read() as conn:
         found = _gather(conn, settings, now)
@@ -59,8 +59,10 @@ def _gather(conn: Connection, settings: Settings, now: Micros) -> dict[str, obje
     from daemon.store.sqlite import told
 
     states = status.model_states_by_name(conn)
+    notes = status.load_notes(conn)
+    said = {note.key for note in notes}
     kept = books.books(conn)
-    trouble = [(note.sentence, note.since) for note in status.load_notes(conn)]
+    trouble = [(note.sentence, note.since) for note in notes]
     if (of_store := told(settings.store.path)) is not None:
         trouble.insert(0, of_store)
     models = []
@@ -71,7 +73,10 @@ def _gather(conn: Connection, settings: Settings, now: Micros) -> dict[str, obje
                 "model": name,
                 "state": "starting" if state is None else state.state,
                 "reason": None if state is None or not state.reason else state.reason,
-                "no_row_yet": no_row_yet(conn, name, settings.models[name]),
+                # Of a topic that is not there intake has its own sentence.
+                "no_row_yet": None
+                if any(f"stream.topic.{topic}" in said for topic in settings.models[name].predictions.topic)
+                else no_row_yet(conn, name, settings.models[name]),
                 "rows": kept.get(name, {}).get("profiled", 0),
                 **_reading(conn, settings, name),
                 "reference": references.current(conn, name),

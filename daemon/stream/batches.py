@@ -257,7 +257,14 @@ def _believable(
         for i, label in enumerate(decoded.columns["label"]):
             if label is None and i not in reasons:
                 typed = bad is None or not bad[i]
-                reasons[i] = ("no label", "There is no label.") if typed else ("wrong type of label", "No scalar.")
+                reasons[i] = (
+                    ("no label", "There is no label.")
+                    if typed
+                    else (
+                        "wrong type of label",
+                        "The label is an object or a list; a number, a text or true and false are wanted.",
+                    )
+                )
     if reasons:
         rejected += [Rejection(int(decoded.index[i]), *reason) for i, reason in reasons.items()]
         rejected.sort(key=lambda rejection: rejection.index)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.incidents.board import Board, Change, Kind, Observation, Policy, step
+from daemon.incidents.board import Board, Change, Held, Kind, Observation, Policy, step
 from detectors.findings import Finding, Signal, Verdict
 from detectors.instants import HOUR, MINUTE
 
@@ -31,6 +31,8 @@ MEASURED = {
     "of_preset": Finding(
         Signal.PREDICTION_DRIFT, "evidently.DataDriftPreset.ValueDrift", Verdict.DRIFT, column="prediction"
     ),
+    "range": Finding(Signal.DATA_QUALITY, "out_of_range", Verdict.VIOLATED, column="dep_delay", immediate=True),
+    "failed": Finding(Signal.DRIFTD, "evaluation", Verdict.VIOLATED),
     "driftd": Finding(Signal.DRIFTD, "config", Verdict.VIOLATED, immediate=True),
 }
 KINDS: dict[str, Kind] = {"drift": "drift", "quality": "quality", "silence": "silence"}
@@ -134,6 +136,26 @@ TIMELINES = {
         47-48  silence silent. |             | data resolved
         30-54  drift pred!     |             |
         46-70  drift pred!     | model=firing | model opened
+    """,
+    "in a window that misses rows only rules count that are broken all the same": """
+        0-24   drift pred! range! missing! lost   | data=firing |  data opened
+        24-48  drift pred! range. missing! lost   | data=firing |
+        48-72  drift pred! range. missing!        |             | data resolved
+        72-96  drift pred! range. missing!        | data=firing model=firing | data opened, model opened
+    """,
+    "a window that failed counts when it is judged at last": """
+        0-24   drift pred!       |              |
+        24-48  drift failedx     |              |
+        24-48  drift failedx rev |              |
+        24-48  drift pred! rev   | model=firing | model opened
+        24-48  drift pred. rev   | model=firing | model amended
+    """,
+    "a window that failed opens nothing once a later one has spoken": """
+        0-24   drift pred!       |              |
+        24-48  drift failedx     |              |
+        48-72  drift pred.       |              |
+        24-48  drift pred! rev   |              |
+        72-96  drift pred!       |              |
     """,
     "an open model incident says that it is held": """
         0-24   drift pred!     |                          |
@@ -265,8 +287,11 @@ def test_timeline(timeline: str) -> None:
         if words and words[-1] == "rev":
             words.pop()
             revisions[hours, kind] = revision = revisions.get((hours, kind), 0) + 1
+        incomplete = Held.GAP if words and words[-1] == "lost" else None
+        if incomplete:
+            words.pop()
         start, end = (int(hour) * HOUR for hour in hours.split("-"))
-        observation = Observation(KINDS[kind], start, end, findings(words), revision, rows=1000)
+        observation = Observation(KINDS[kind], start, end, findings(words), revision, 1000, incomplete)
 
         # When the observation comes
         before = board
