@@ -70,6 +70,8 @@ class Sender:
         """Address to service of every row that is on its way."""
         self._held: dict[str, Micros] = {}
         """Until when an address or a service is left alone."""
+        self._refused: dict[str, str] = {}
+        """Why an address or a service refused what it was last given: a person has to act."""
         self._counts: Counter[tuple[str, str]] = Counter()
         self._pool: ThreadPoolExecutor | None = None
         self.last_turn: Micros = clock()
@@ -108,8 +110,16 @@ class Sender:
         with self._store.read() as conn:
             return bool(outbox.heads(conn)) or bool(self._flying)
 
+    def refusals(self) -> list[str]:
+        """What a person has to put right before what waits can be delivered."""
+        with self._lock:
+            return sorted(set(self._refused.values()))
+
     def wait_idle(self, seconds: float) -> bool:
-        """Wait until everything is delivered; False when it is not within the time, or cannot be."""
+        """Wait until everything is delivered; False when it is not within the time, or cannot be.
+
+        What was refused until a person acts is not waited for.
+        """
         deadline = time.monotonic() + seconds
         while self.waiting():
             left = deadline - time.monotonic()
@@ -138,7 +148,16 @@ class Sender:
 
     def _hopeless(self, within: Micros) -> bool:
         with self._claiming:
-            return not self._flying and self._soonest() > self._clock() + within
+            return not self._flying and (self._all_refused() or self._soonest() > self._clock() + within)
+
+    def _all_refused(self) -> bool:
+        """Whether everything that waits goes to where the last message was refused."""
+        with self._store.read() as conn:
+            heads = outbox.heads(conn)
+        with self._lock:
+            return bool(heads) and all(
+                head.receiver in self._refused or self._service(head.receiver) in self._refused for head in heads
+            )
 
     def _forget_leases(self) -> None:
         """The embedded store has one process, so a lease that is left was a dead one's."""
@@ -245,6 +264,9 @@ class Sender:
             outbox.delivered(conn, claimed, self._clock())
             status.clear_note(conn, _note(claimed.receiver))
             status.clear_note(conn, _note(receiver.service))
+        with self._lock:
+            self._refused.pop(claimed.receiver, None)
+            self._refused.pop(receiver.service, None)
         crashpoints.reach("outbox.after_delivered")
         return "delivered"
 
@@ -279,6 +301,10 @@ class Sender:
         # A service that fails is asked again by one address at a time; others would only add to its trouble.
         with self._lock:
             self._held[scope] = now + min(pause, MINUTE)
+            if isinstance(error, Refused):
+                self._refused[scope] = error.reason
+            else:
+                self._refused.pop(scope, None)
         log.warning("Not delivered to %s, again in %.0f s: %s", claimed.receiver, pause / SECOND, error.reason)
         return type(error).__name__.lower()
 

@@ -455,6 +455,31 @@ def test_drain_gives_up_early_when_nothing_can_be_told_in_time(desk: Desk) -> No
     assert time.monotonic() - before < 30
 
 
+def test_the_end_of_a_run_does_not_wait_for_what_only_a_person_can_mend(desk: Desk) -> None:
+    # Given a token that is not valid, incidents in two channels, and a clock that stands still
+    desk.slack.fail_next("invalid_auth", times=100)
+    desk.open()
+    desk.open("fraud")
+    stop = threading.Event()
+    loop = threading.Thread(target=desk.sender.run, args=(stop,))
+    loop.start()
+    try:
+        # When the run waits for its last delivery, then it ends although the next attempt lies within its time
+        assert not desk.sender.wait_idle(3_600)
+        assert desk.sender._soonest() < desk.clock.now + 3_600 * SECOND
+        (reason,) = desk.sender.refusals()
+        assert "the token is not valid" in reason
+    finally:
+        stop.set()
+        desk.sender.wake()
+        loop.join()
+    # And what is put right is delivered
+    desk.slack.recover()
+    desk.deliver(later=10 * MINUTE)
+    assert desk.parts() == desk.parts("#ml-fraud") == ["root", "timeline"]
+    assert desk.sender.refusals() == []
+
+
 CHILD = """
 import sys
 from pathlib import Path
