@@ -176,6 +176,8 @@ class Process:
             return Exit.FINE
         if not self._sender.wait_idle(DELIVER_SECONDS):
             log.error("not everything could be delivered; the rest waits in the store for the next run")
+            for reason in self._sender.refusals():
+                log.error("a person has to put this right first: %s", reason)
             return Exit.UNREACHABLE
         self._warn_of_waiting_models()
         return Exit.FINE
