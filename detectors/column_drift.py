@@ -103,9 +103,7 @@ def _segments(
     moved = _moved(column, rule.direction, before, after)
     present = after.sum(axis=1).tolist()
     for i, place in enumerate(places.tolist()):
-        # Without ordinary windows each p-value is a simulation: not for what is too small to matter anyway.
-        needed = window.noise.m > 0 or sizes[i].large
-        test = window.tested.drift(column.name, (index, place)) if needed else None
+        test = window.tested.drift(column.name, (index, place))
         yield _judged(window, column, sizes[i], test, present[i], bool(moved[i]), held, segmentation.label(place))
 
 

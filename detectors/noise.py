@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from detectors import drivers
-from detectors.coordinates import SHARES, Coordinate, Kind, Values, share
-from detectors.distances import auto_distance, differing, total_variation, wasserstein
+from detectors.coordinates import SHARES, Coordinate, Kind, Values, group_weights, share
+from detectors.distances import auto_distance, differing
 from detectors.instants import Micros
 from detectors.layout import CategoricalLayout, NumericLayout
 from detectors.own_windows import distance_floors
 from detectors.profile import Profile, SegmentKey
 from detectors.rates import LEAST_DISPERSION, UsualCount
 from detectors.reference import Reference
-from detectors.uncalibrated import chance_p_value
 from detectors.variation import CALIBRATED, LIVE_WINDOWS, PRIOR, Variation, WindowVector, typical_rho
 
 
@@ -143,6 +142,11 @@ class Noise:
             return self.reference.floors
         return distance_floors([*self.reference.windows, *self._live], len(self.reference.layout.columns))
 
+    def rare(self, share: float, rows: int) -> UsualCount:
+        """How many of `rows` usually are what `share` of the reference's rows were; half a row more than those."""
+        rate = share + 0.5 / max(1, self.reference.rows)
+        return UsualCount(rate * rows, LEAST_DISPERSION, max(1, self.m))
+
     def unseen(self, column: str, present: int) -> UsualCount:
         """How many of `present` values are usually ones that the reference never had."""
         place = self.reference.layout.columns.index(self.reference.layout.column(column))
@@ -205,8 +209,6 @@ class WindowTest:
         if np.isnan(p_value):
             return None
         place = int(scores.driver[test])
-        if self._noise.m == 0:
-            p_value = self._chance(at, segment)
         y, base = float(scores.y[place]), float(scores.base[place])
         return CoordinateResult(p_value, float(scores.t[place]), lambda: self._movement(place, y, base, segment))
 
@@ -254,38 +256,39 @@ class WindowTest:
 
     @cached_property
     def _total(self) -> _Scores:
-        variation, beta = self._noise.variation, self._coordinates.beta
+        variation, chance = self._noise.variation, self._coordinates.chance
         values = self._coordinates.of(self._profile)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            if variation.m == 0:
-                whole = self._coordinates.of(self._reference.profile)
-                return self._scored(values, whole.y, beta / values.n + beta / whole.n)
-            spread = (variation.tau2 + beta / values.n) * (1 + 1 / (variation.nu + 1))
-            return self._scored(values, variation.expected(self._start), spread)
+        if variation.m == 0:
+            whole = self._coordinates.of(self._reference.profile)
+            base = self._coordinates.at(whole.y, whole.n, values.n)
+            return self._scored(values, base, chance(values.n) + chance(whole.n))
+        base = self._coordinates.at(variation.expected(self._start), variation.rows, values.n)
+        return self._scored(values, base, variation.tau2 + chance(values.n) + variation.error)
 
     @cached_property
     def _segments(self) -> _Scores:
         """As `_total`, one row a segment: the model's tau2 and slot, but the segment's own mean and its error."""
-        variation, beta = self._noise.variation, self._coordinates.beta
+        variation, chance = self._noise.variation, self._coordinates.chance
         values = self._coordinates.of_segments(self._profile)
         own = self._reference.segment_values
-        base = own.y
+        base = self._coordinates.at(own.y, own.n, values.n)
         if variation.m and len(variation.slots) > 1:
             base = base + variation.expected(self._start) - variation.mean
-        with np.errstate(divide="ignore", invalid="ignore"):
-            spread = variation.tau2 * (1 + 1 / (variation.nu + 1)) + beta / values.n + beta / own.n
-            return self._scored(values, base, spread)
+        spread = variation.tau2 * (1 + 1 / (variation.nu + 1)) + chance(values.n) + chance(own.n)
+        return self._scored(values, base, spread)
 
     def _scored(self, values: Values, base: NDArray[np.float64], spread: NDArray[np.float64]) -> _Scores:
-        t = (values.y - base) / np.sqrt(spread)
+        with np.errstate(invalid="ignore"):
+            t = (values.y - base) / np.sqrt(spread)
         size = np.abs(t)
         p = 2 * stdtr(self._noise.variation.nu + PRIOR, -size)
         # NaN: no value in the window or in the reference, so no test.
         size = np.where(np.isnan(size), -1.0, size)
         column_p, driver = [], []
         for group in self._coordinates.tests.values():
-            low = np.min(np.where(np.isnan(p[..., group]), np.inf, p[..., group]), axis=-1)
-            column_p.append(np.where(np.isinf(low), np.nan, np.minimum(1.0, (group.stop - group.start) * low)))
+            shared = p[..., group] / self._coordinates.parts[group]
+            low = np.min(np.where(np.isnan(shared), np.inf, shared), axis=-1)
+            column_p.append(np.where(np.isinf(low), np.nan, np.minimum(1.0, low)))
             driver.append(group.start + np.argmax(size[..., group], axis=-1))
         shape = (*t.shape[:-1], len(driver))
         columns = (
@@ -309,30 +312,10 @@ class WindowTest:
         other = differing(before, after)
         cell = int(np.argmax(self._reference.profile.counts(at.name)))
         value = at.vocabulary[cell] if isinstance(at, CategoricalLayout) else drivers.number(float(at.positions[cell]))
-        p_value = 0.0 if other > 0 else 1.0
+        differ = int(after.sum() - after[np.argmax(before)])
+        p_value = self._noise.rare(0.0, int(after.sum())).at_least(differ)
         phrase = drivers.constant_phrase(at.name, value, other)
         return CoordinateResult(p_value, 0.0, lambda: Movement(phrase, 0.0, other))
-
-    def _chance(self, at: NumericLayout | CategoricalLayout, segment: SegmentKey | None) -> float:
-        reference = self._reference.profile
-        counts = reference.counts(at.name, coarse=True)
-
-        def distance(draws: NDArray[np.int64]) -> NDArray[np.float64]:
-            if isinstance(at, NumericLayout):
-                return wasserstein(counts, draws, self._reference.coarse_positions(at.name)) / at.sigma
-            return total_variation(counts, draws)
-
-        value = self.distance(at.name, segment)
-        if not np.isfinite(value):
-            return 1.0
-        return chance_p_value(
-            value,
-            self._profile.present(at.name, segment),
-            counts,
-            reference.present(at.name, segment),
-            distance,
-            key=f"{self._reference.layout.hash}/{at.name}/auto",
-        )
 
     def _movement(self, place: int, y: float, base: float, segment: SegmentKey | None) -> Movement:
         coordinate = self._coordinates.items[place]
@@ -340,8 +323,24 @@ class WindowTest:
         if isinstance(at, NumericLayout):
             usual, current = (self._mean(profile, at, segment) for profile in (self._reference.profile, self._profile))
             return Movement(self._numeric_driver(coordinate, at, y, base, (usual, current), segment), usual, current)
+        if coordinate.kind is Kind.GROUP:
+            return self._within_group(coordinate, at, segment)
         usual, current = float(share(base)), float(share(y))
         return Movement(drivers.category_phrase(at, coordinate.kind, coordinate.index, usual, current), usual, current)
+
+    def _within_group(self, coordinate: Coordinate, at: CategoricalLayout, segment: SegmentKey | None) -> Movement:
+        """The category of a group whose share moved most."""
+        member = group_weights(at)[coordinate.index] > 0
+        before, after = (profile.counts(at.name, segment) for profile in (self._reference.profile, self._profile))
+        if segment is not None:
+            member = np.bincount(at.coarse, weights=member) > 0
+        moved = after / after.sum() - before / before.sum()
+        place = int(np.argmax(np.where(member, np.abs(moved), -1.0)))
+        cells = np.array([place]) if segment is None else np.flatnonzero(at.coarse == place)
+        named = len(cells) == 1 and int(cells[0]) < len(at.vocabulary)
+        usual, current = float(before[place] / before.sum()), float(after[place] / after.sum())
+        kind = Kind.CATEGORY if named else Kind.REST
+        return Movement(drivers.category_phrase(at, kind, int(cells[0]), usual, current), usual, current)
 
     def _numeric_driver(
         self,

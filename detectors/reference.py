@@ -35,8 +35,8 @@ PROFILED_WINDOWS = 60
 """So many windows keep their profile, evenly spread: the noise floor of every method is measured on them."""
 UNSEEN_LIMIT = 0.05
 """A categorical column of which ordinary windows bring more new values than this share is id-like."""
-_KIND = b"R\x01"
-_VERSION = 1
+_KIND = b"R\x02"
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ PRIOR = 10.0
 """A coordinate's excess variance is drawn to its column's mean as if that were known from so many windows."""
 _RHO_QUANTILE = 0.75
 
-_KIND = b"W\x01"
-_ARRAYS = ("mean", "tau2", "nu", "rho", "slots")
+_KIND = b"W\x02"
+_ARRAYS = ("mean", "tau2", "nu", "rho", "rows", "error", "slots")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -65,7 +65,8 @@ class Variation:
 
     `mean` is over all windows; `slots` has one row for each slot of the day, one in all for windows of a day or more.
     `tau2` is what windows vary by beyond the chance of their rows, `nu` its degrees of freedom, `rho` the lag-1
-    autocorrelation. A coordinate without two windows has the mean it has and no excess variance.
+    autocorrelation, `rows` the (harmonic) mean of the windows' rows, `error` the variance of the mean:
+    tau2 / (nu + 1) + chance / m. A coordinate without two windows has the mean it has and no excess variance.
     """
 
     m: int
@@ -74,6 +75,8 @@ class Variation:
     tau2: NDArray[np.float64]
     nu: NDArray[np.float64]
     rho: NDArray[np.float64]
+    rows: NDArray[np.float64]
+    error: NDArray[np.float64]
 
     @classmethod
     def of(
@@ -90,7 +93,8 @@ class Variation:
         m = len(windows)
         if m == 0:
             nothing = np.full(len(beta), np.nan)
-            return cls(0, nothing, nothing[None], np.zeros(len(beta)), np.full(len(beta), 2.0), np.zeros(len(beta)))
+            zeros = np.zeros(len(beta))
+            return cls(0, nothing, nothing[None], zeros, np.full(len(beta), np.inf), zeros, zeros, zeros)
         y = np.stack([window.y for window in windows])
         n = np.stack([window.n for window in windows])
         valid = ~np.isnan(y)
@@ -101,7 +105,8 @@ class Variation:
             mean = filled.sum(axis=0) / held
             residual = _residuals(filled, valid, slot)
             variance = np.nansum(residual**2, axis=0) / (~np.isnan(residual)).sum(axis=0) / (1 + 1 / held)
-            chance = beta * (np.where(valid, 1 / n, 0.0).sum(axis=0) / held)
+            rows = held / np.where(valid, 1 / n, 0.0).sum(axis=0)
+            chance = beta / rows
             excess = np.where(chance > 0, variance / chance, np.nan)
         rho = _lag_one(residual)
         nu = np.maximum(2.0, (held - 1) * (1 - rho) / (1 + rho))
@@ -111,7 +116,9 @@ class Variation:
             if len(known):
                 pooled[group] = (PRIOR * known.mean() + nu[group] * excess[group]) / (PRIOR + nu[group])
         tau2 = np.maximum(0.0, np.nan_to_num((pooled - 1) * chance))
-        return cls(m, mean, _slot_means(filled, valid, slot, mean, size), tau2, nu, rho)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            error = tau2 / (nu + 1) + np.nan_to_num(chance / held)
+        return cls(m, mean, _slot_means(filled, valid, slot, mean, size), tau2, nu, rho, rows, error)
 
     def to_bytes(self) -> bytes:
         """The variation as bytes, which a reference compresses."""
@@ -122,8 +129,8 @@ class Variation:
     def from_bytes(cls, data: bytes) -> Variation:
         """The variation that `to_bytes` wrote."""
         m, size, *arrays = msgspec.msgpack.decode(data)
-        mean, tau2, nu, rho, slots = (np.frombuffer(array, dtype="<f8") for array in arrays)
-        return cls(m=m, mean=mean, slots=slots.reshape(-1, size), tau2=tau2, nu=nu, rho=rho)
+        mean, tau2, nu, rho, rows, error, slots = (np.frombuffer(array, dtype="<f8") for array in arrays)
+        return cls(m=m, mean=mean, slots=slots.reshape(-1, size), tau2=tau2, nu=nu, rho=rho, rows=rows, error=error)
 
     def expected(self, start: Micros) -> NDArray[np.float64]:
         """The mean of every coordinate in a window from `start`: between two slots, from both."""

@@ -15,7 +15,7 @@ from detectors.instants import Micros
 from detectors.layout import CategoricalLayout, NumericLayout
 from detectors.noise import CoordinateResult, Noise, State, WindowTest
 from detectors.profile import Profile
-from detectors.rates import LEAST_DISPERSION, UsualCount
+from detectors.rates import UsualCount
 from detectors.reference import Reference
 from detectors.rules import ColumnRule, Rules
 from detectors.sizes import Columns
@@ -93,8 +93,7 @@ class Window:
 
     def rare(self, share: float) -> UsualCount:
         """How many rows usually have what `share` of the reference's rows had; half a row more than it had."""
-        rate = share + 0.5 / max(1, self.reference.rows)
-        return UsualCount(rate * self.rows, LEAST_DISPERSION, max(1, self.noise.m))
+        return self.noise.rare(share, self.rows)
 
     def usual_rows(self) -> UsualCount | None:
         """How many rows such a window usually has; None where the reference cannot tell."""

@@ -15,7 +15,7 @@ from detectors.window import Window
 def stuck(window: Window) -> Iterator[Measurement]:
     """The share of a column's values that its commonest cell holds; 1, where it was not so before, matters.
 
-    The p-value is the chance that rows drawn from the reference all fall into that cell.
+    The p-value is the chance that so many values drawn from the reference all fall into one cell.
     """
     for column in window.columns:
         if column.constant or column.id_like:
@@ -31,13 +31,13 @@ def stuck(window: Window) -> Iterator[Measurement]:
             or window.profile.minimum(column.name) == window.profile.maximum(column.name)
         )
         before = window.usual.counts(column.name)
-        usual = float(before[place] / before.sum())
+        usual = float(before[place] / max(1, before.sum()))
         yield unusual(
             window,
             "stuck",
             column.name,
             large=frozen,
-            p_value=math.exp(present * math.log(usual)) if frozen and usual > 0 else float(not frozen),
+            p_value=float(((before / max(1, before.sum())) ** present).sum()) if frozen else 1.0,
             value=share if frozen else min(share, math.nextafter(1.0, 0.0)),
             threshold=1.0,
             usual=usual,
