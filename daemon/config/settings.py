@@ -244,7 +244,8 @@ class Maturity(Frozen):
     """When a window's labels are complete enough to judge quality by."""
 
     coverage: Share = 0.9
-    """The share of the predictions that must have a label; of no use to recommendations, which few people take."""
+    """The share of the predictions that must have a label; of no use to recommendations, which few people take. A
+    window that has less than half of this share after `at_most` is told as `labels_missing`."""
     at_most: PositiveDuration = timedelta(days=2)
     """After this long quality is judged with what labels there are."""
 
@@ -371,7 +372,8 @@ class NoPredictions(Frozen):
     """How long a silence may last."""
 
     after: AutoDuration = "auto"
-    """`auto` learns it from the gaps so far."""
+    """`auto` learns it from the gaps so far; before it has learned anything it is a day. A model that never had a row
+    is silent since its messages are read."""
 
 
 class Alerts(Frozen):
