@@ -37,7 +37,7 @@ def show(
         return
     from daemon.config.origins import masked
 
-    settings = load_settings(path, secrets=False)
+    settings = load_settings(path)
     values = masked(settings if model is None else settings.models[known_model(settings, model)])
     if printed is Format.JSON:
         say_json(values)

@@ -35,7 +35,7 @@ def list_(
     """List dead letters, the newest first."""
     from daemon.store import dead_letters
 
-    settings = load_settings(config_path(context, config), secrets=False)
+    settings = load_settings(config_path(context, config))
     with open_for_reading(settings) as store, store.read() as conn:
         letters = dead_letters.load(conn, model=model, topic=topic, limit=limit)
         total = dead_letters.count(conn)
@@ -65,7 +65,7 @@ def show(
     """Show one dead letter whole: where it is, why it was not counted, how it begins."""
     from daemon.store import dead_letters
 
-    settings = load_settings(config_path(context, config), secrets=False)
+    settings = load_settings(config_path(context, config))
     with open_for_reading(settings) as store, store.read() as conn:
         letter = dead_letters.show(conn, id)
     if letter is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daemon.cli.errors import Misconfigured, StoreIsHeld, Unreachable, UsageError
+from daemon.cli.output import complain
 
 if TYPE_CHECKING:
     from daemon.config.settings import Settings
@@ -14,15 +15,23 @@ if TYPE_CHECKING:
     from daemon.stream.consumer import Cluster
 
 
-def load_settings(path: Path, *, secrets: bool = True) -> Settings:
-    """The settings in `path`; raises Misconfigured with every problem, one a line."""
+def load_settings(path: Path) -> Settings:
+    """The settings in `path`, without secrets, for a verb that reads what a daemon has written.
+
+    As in the daemon a bad model is left out, which is said on stderr; raises Misconfigured with every problem, one a
+    line, when something else is wrong or no model is left.
+    """
     from daemon.config.errors import ConfigurationError
-    from daemon.config.load import load
+    from daemon.config.load import load_leniently
 
     try:
-        return load(path, environ=os.environ, secrets=secrets)
+        loaded = load_leniently(path, environ=os.environ, secrets=False)
     except ConfigurationError as error:
         raise Misconfigured(problem_lines(path, error)) from error
+    bad = dict.fromkeys(str(problem.model) for problem in loaded.problems if problem.severity == "error")
+    for name in bad:
+        complain(f"driftd: the configuration of {name} is wrong, `driftd check` says why")
+    return loaded.settings
 
 
 def problem_lines(path: Path, error: Exception) -> str:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType
 
 from daemon import __version__
 from daemon.cli.clock import wall_clock
 from daemon.cli.errors import Exit
+from daemon.cli.signals import Signals
 from daemon.config.settings import Settings
 from daemon.deliver.sender import Sender
 from daemon.schedule.compaction import Compactor
@@ -59,19 +58,44 @@ class _Thread:
         return self.thread.is_alive()
 
 
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """Settings to run by, None where there are none that could be, and what is wrong with the configuration."""
+
+    settings: Settings | None
+    problems: tuple[str, ...] = ()
+
+
 class Process:
-    """Everything that runs beside each other over one open store. `run` returns the exit code."""
+    """Everything that runs beside each other over one open store, by one configuration.
+
+    `run` returns the exit code. When it has ended because the configuration was read anew, `successor` is what the next
+    process is to run by: all that a model has come to is in the store, so a change is a restart without a new start.
+    """
 
     def __init__(
-        self, settings: Settings, store: Store, *, until_end: bool, workers: int, problems: tuple[str, ...] = ()
+        self,
+        settings: Settings,
+        store: Store,
+        *,
+        until_end: bool,
+        workers: int,
+        signals: Signals,
+        read_again: Callable[[Settings], Configured],
+        problems: tuple[str, ...] = (),
     ) -> None:
+        self.successor: Configured | None = None
         self._settings = settings
         self._store = store
         self._until_end = until_end
         self._problems = problems
+        self._signals = signals
+        self._read_again = read_again
         self._stop = threading.Event()
         self._stop_sending = threading.Event()
         self._changed = threading.Event()
+        # First, because it fails where the port is taken: nothing must be left behind then.
+        self._web = self._web_server()
         self._pool = WorkerPool(workers)
         # Evidently needs hundreds of megabytes: one process, started when the first suite is run.
         self._suites = WorkerPool(1)
@@ -95,12 +119,10 @@ class Process:
         self._started_at = self._intake.last_poll
         self._ticks = Ticks()
         self._beat = wall_clock()
-        self._web = self._web_server()
 
     def run(self) -> int:
         """Runs until a signal, or with `until_end` until everything that was there at the start is told."""
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, self._on_signal)
+        self._signals.listen(self._on_signal)
         self._note_configuration()
         sending = self._start("sender", lambda: self._sender.run(self._stop_sending))
         if self._web is not None:
@@ -162,6 +184,23 @@ class Process:
             # A wait without a bound would keep the main thread from running the signal handlers.
             self._changed.wait(1.0)
             self._changed.clear()
+            if self._signals.reloading and not self._stop.is_set():
+                self._signals.reloading = False
+                self._reload()
+
+    def _reload(self) -> None:
+        """Reads the configuration anew; as long as it cannot be used, the one before goes on."""
+        log.info("SIGHUP: reading the configuration anew")
+        read = self._read_again(self._settings)
+        for problem in read.problems:
+            log.error("%s", problem)
+        if read.settings is not None:
+            self.successor = read
+            self._stop.set()
+            return
+        log.error("the configuration cannot be used, the one before goes on")
+        self._problems = read.problems
+        self._note_configuration()
 
     def _finish(self) -> int:
         """Everything is read: evaluates what is due to the last window, and delivers."""
@@ -234,19 +273,16 @@ class Process:
         started.thread.start()
         return started
 
-    def _on_signal(self, number: int, _: FrameType | None) -> None:
-        if self._stop.is_set():
-            # The second time somebody is in earnest. Nothing is lost: whatever counts is in the store.
-            os._exit(128 + number)
-        log.info("%s: stopping; once more ends it at once", signal.Signals(number).name)
-        self._stop.set()
+    def _on_signal(self) -> None:
+        if self._signals.stopping:
+            self._stop.set()
         self._changed.set()
 
     def _note_configuration(self) -> None:
         try:
             with self._store.write() as conn:
                 if self._problems:
-                    sentence = f"models are left out because of their configuration: {'; '.join(self._problems)}"
+                    sentence = f"the configuration is wrong: {'; '.join(self._problems)}"
                     status.set_note(conn, "configuration", sentence, wall_clock())
                 else:
                     status.clear_note(conn, "configuration")
@@ -265,7 +301,7 @@ class Process:
                 name: EvaluationTiming(timing.count, timing.errors, timing.seconds, timing.overdue)
                 for name, timing in dict(self._evaluator.timings).items()
             },
-            deliveries=self._sender.counts,
+            deliveries=lambda: self._sender.counts(),
             worker_deaths=lambda: self._pool.deaths + self._suites.deaths,
             tick_failures=lambda: self._ticks.failures,
         )

@@ -42,7 +42,7 @@ def report(
     from daemon.stream.spec import Spec
     from detectors.instants import micros
 
-    settings = load_settings(config_path(context, config), secrets=False)
+    settings = load_settings(config_path(context, config))
     size = micros(settings.models[known_model(settings, model)].window.size)
     with open_for_reading(settings) as store, store.read() as conn:
         if window == "last":

@@ -49,7 +49,7 @@ def results(
     """Print findings by model and window; as JSON one object a line."""
     from daemon.store import evaluations
 
-    settings = load_settings(config_path(context, config), secrets=False)
+    settings = load_settings(config_path(context, config))
     if model is not None:
         known_model(settings, model)
     start = None if since is None else parse_instant(since, wall_clock(), "--since")

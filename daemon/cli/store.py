@@ -26,7 +26,7 @@ def migrate(context: typer.Context, config: ConfigOption = None) -> None:
     from daemon.store import StoreError, StoreHeld
     from daemon.store.maintenance import migrate_store
 
-    path = load_settings(config_path(context, config), secrets=False).store.path
+    path = load_settings(config_path(context, config)).store.path
     try:
         before, after = migrate_store(path)
     except StoreHeld as error:
@@ -49,7 +49,7 @@ def backup(
         raise UsageError(f"{path} exists already; give a name that is free")
     if not path.absolute().parent.is_dir():
         raise UsageError(f"there is no folder {path.absolute().parent}; make it first")
-    settings = load_settings(config_path(context, config), secrets=False)
+    settings = load_settings(config_path(context, config))
     try:
         backup(settings.store.path, path)
     except StoreError as error:

@@ -46,27 +46,39 @@ class Examined:
     trees: Mapping[str, Node]
 
 
-def load(path: Path, *, environ: Mapping[str, str], secrets: bool = True) -> Settings:
-    """The settings in a file or folder; raises ConfigurationError with everything that is wrong.
-
-    With `secrets=False` secrets are not read: for a check where they are not at hand.
-    """
-    examined = examine(path, environ=environ, secrets=secrets)
-    if examined.settings is None or any(problem.severity == "error" for problem in examined.problems):
-        raise ConfigurationError(examined.problems)
-    return examined.settings.model_copy(update={"models": examined.models})
-
-
 def load_leniently(path: Path, *, environ: Mapping[str, str], secrets: bool = True) -> Loaded:
-    """Like `load`, but a bad model is left out and its problems are returned, with the warnings.
+    """The settings in a file or folder; a bad model is left out, and its problems are returned with the warnings.
 
-    Raises ConfigurationError when something outside one model is wrong, or when no model is left.
+    With `secrets=False` secrets are not read: for a verb that does not need them, where they may not be at hand.
+    Raises ConfigurationError with everything that is wrong when something outside one model is, or no model is left.
     """
     examined = examine(path, environ=environ, secrets=secrets)
     is_bad = any(problem.severity == "error" and problem.model is None for problem in examined.problems)
     if examined.settings is None or is_bad or not examined.models:
         raise ConfigurationError(examined.problems)
     return Loaded(examined.settings.model_copy(update={"models": examined.models}), ordered(examined.problems))
+
+
+def load_again(path: Path, *, environ: Mapping[str, str], running: Settings) -> Loaded:
+    """Like `load_leniently` where there is something that runs already: a bad model keeps its settings from there.
+
+    So long as they go with the rest of what is new; else it is left out.
+    """
+    examined = examine(path, environ=environ)
+    is_bad = any(problem.severity == "error" and problem.model is None for problem in examined.problems)
+    if examined.settings is None or is_bad:
+        raise ConfigurationError(examined.problems)
+    settings, models = examined.settings, {}
+    for name in examined.trees:
+        model, before = examined.models.get(name), running.models.get(name)
+        if model is None and before is not None:
+            complaints = check_model(before, settings, settings.receivers)
+            model = before if all(complaint.is_warning for complaint in complaints) else None
+        if model is not None:
+            models[name] = model
+    if not models:
+        raise ConfigurationError(examined.problems)
+    return Loaded(settings.model_copy(update={"models": models}), ordered(examined.problems))
 
 
 def examine(path: Path, *, environ: Mapping[str, str], secrets: bool = True) -> Examined:

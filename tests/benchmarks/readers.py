@@ -21,13 +21,14 @@ from kafka import KafkaConsumer
 from kafka.structs import TopicPartition
 
 from daemon.cli.clock import wall_clock
-from daemon.config.load import load
 from daemon.schedule.references import References
 from daemon.schedule.workers import WorkerPool
 from daemon.store import Store, books
 from daemon.stream.consumer import FETCH_BYTES
-from daemon.stream.intake import Intake, Pace
+from daemon.stream.intake import Intake
+from daemon.stream.pace import Pace
 from daemon.stream.spec import spec_of
+from tests.support.configuration import load
 
 
 def poll(bootstrap: str, topics: Sequence[str]) -> int:

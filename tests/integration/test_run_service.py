@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
@@ -159,6 +160,66 @@ def test_a_second_signal_ends_it_at_once(kafka: Broker, topic: MakeTopic, tmp_pa
         service.wait_for("SIGINT: stopping")
         # Either it has ended in order before the second signal came, or that one has ended it.
         assert service.end(signal.SIGINT) in (0, 128 + signal.SIGINT)
+
+
+def test_a_hangup_reads_the_configuration_anew_and_a_bad_model_keeps_its_last_good_settings(
+    kafka: Broker, topic: MakeTopic, tmp_path: Path
+) -> None:
+    def write(document: dict[str, Any]) -> None:
+        config.write_text(yaml.safe_dump(document))
+        service.process.send_signal(signal.SIGHUP)
+
+    def states() -> dict[str, str]:
+        found = json.loads(driftd("status", "--config", config, "--format", "json").stdout)
+        return {model["model"]: model["state"] for model in found["models"]}
+
+    def metrics() -> str:
+        address = [line for line in service.lines if "listening on" in line][-1].rpartition(" ")[2]
+        return ask(address, "/metrics")[1]
+
+    def counted(model: str, rows: int) -> bool:
+        return f'driftd_predictions_total{{fate="profiled",installation="test",model="{model}"}} {rows}.0' in metrics()
+
+    # Given a service of one model
+    predictions, others = topic(2), topic(2)
+    for name in (predictions, others):
+        produce(kafka.bootstrap, name, orders(0, 1, seed=5))
+    config = configure(tmp_path, kafka.bootstrap, predictions, None, http={"listen": "127.0.0.1:0"})
+    sound = yaml.safe_load(config.read_text())
+    sound["models"]["returns"] = sound["models"]["orders"] | {"predictions": {"topic": others, "start": "earliest"}}
+    with running(config) as service:
+        service.wait_for("listening on")
+        until("the rows of orders are counted", lambda: counted("orders", 240))
+        # When a second model is written, and the first one wrongly
+        bad = sound["models"]["orders"] | {"window": {"size": "1x"}}
+        write(sound | {"models": sound["models"] | {"orders": bad}})
+        # Then the new one runs, and the old one as before
+        service.wait_for("orders goes on with its settings of before")
+        produce(kafka.bootstrap, predictions, orders(1, 1, seed=6))
+        until("the rows of both are counted", lambda: counted("orders", 480) and counted("returns", 240))
+        assert "driftd_configuration_valid" in metrics()
+        assert 'driftd_configuration_valid{installation="test"} 0.0' in metrics()
+        status = driftd("status", "--config", config)
+        assert status.returncode == 0
+        assert "'1x' has the unknown unit" in status.stdout
+        assert "the configuration of orders is wrong, `driftd check` says why" in status.stderr
+        assert driftd("check", "--config", config).returncode == Exit.CONFIGURATION
+        # When what all share is wrong, nothing changes
+        write(sound | {"clock": "sundial"})
+        service.wait_for("the configuration cannot be used, the one before goes on")
+        service.wait_for("clock: must be wall or event, not 'sundial'")
+        write(sound | {"store": {"path": "another.db"}})
+        service.wait_for("store.path cannot change")
+        produce(kafka.bootstrap, others, orders(1, 1, seed=6))
+        until("rows are counted all the same", lambda: counted("returns", 480))
+        # When all is right again, all is well
+        write(sound)
+        until("it is valid", lambda: 'driftd_configuration_valid{installation="test"} 1.0' in metrics())
+        until("both run", lambda: states() == {"orders": "running", "returns": "running"})
+        assert service.end() == 0
+    assert "Traceback" not in service.log()
+    assert driftd("status", "--config", config, "--verify").returncode == 0
+    assert results(config)
 
 
 def test_a_model_without_its_reference_waits_and_the_others_run(

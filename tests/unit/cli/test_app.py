@@ -113,7 +113,7 @@ def test_a_mistake_of_our_own_is_a_sentence_too(
     def broken(*_: object, **__: object) -> object:
         raise RuntimeError("a bolt is loose")
 
-    monkeypatch.setattr("daemon.config.load.load", broken)
+    monkeypatch.setattr("daemon.config.load.load_leniently", broken)
     assert run("--config", config, "results") == Exit.INTERNAL
     assert "an error of driftd's own: RuntimeError: a bolt is loose" in capsys.readouterr().err
     monkeypatch.setenv("DRIFTD_TRACEBACK", "1")
@@ -127,7 +127,7 @@ def test_an_interrupt_and_a_closed_pipe_are_no_errors(config: Path, monkeypatch:
         def broken(*_: object, raised: BaseException = raised, **__: object) -> object:
             raise raised
 
-        monkeypatch.setattr("daemon.config.load.load", broken)
+        monkeypatch.setattr("daemon.config.load.load_leniently", broken)
         assert run("--config", config, "results") == code
 
 

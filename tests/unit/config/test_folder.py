@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from daemon.config.errors import ConfigurationError
-from daemon.config.load import load, load_leniently
+from daemon.config.load import load_leniently
+from tests.support.configuration import load
 from tests.unit.config.texts import BEGINNING, MODEL, told
 
 BODY = "predictions: {topic: u}\nreference: {uri: r.csv}\nchannel: c\n"

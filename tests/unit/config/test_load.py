@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from daemon.config.errors import ConfigurationError
-from daemon.config.load import load, load_leniently
+from daemon.config.load import load_again, load_leniently
+from tests.support.configuration import load
 from tests.unit.config.texts import BEGINNING, MODEL, Problems, told
 
 # What stands behind BEGINNING (three lines), and the lines expected about it.
@@ -213,6 +214,30 @@ def test_a_bad_model_is_left_out_and_the_others_run(tmp_path: Path) -> None:
         ConfigurationError, match=r"driftd\.yaml:9:74: models\.bad\.window\.size: '1x' has the unknown unit"
     ):
         load(file, environ={})
+
+
+def test_a_model_that_has_become_bad_keeps_its_settings_while_they_go_with_the_rest(tmp_path: Path) -> None:
+    # Given two models that run, of which one tells a receiver
+    file = tmp_path / "driftd.yaml"
+    receivers = "receivers: {r: {type: slack, channel: c}}\n"
+    told = "  told: {predictions: {topic: u}, channel: c, receivers: r%s}\n"
+    file.write_text(BEGINNING + receivers + MODEL + told % "")
+    running = load_leniently(file, environ={}).settings
+    wrong = ", window: {size: 1x}"
+    # When both are written wrongly, and one more is written right
+    both = MODEL + f"    {wrong[2:]}\n" + told % wrong
+    file.write_text(BEGINNING + receivers + both + "  new: {predictions: {topic: v}, channel: c}\n")
+    again = load_again(file, environ={}, running=running)
+    # Then all three run, two of them as before
+    assert list(again.settings.models) == ["m", "told", "new"]
+    assert (again.settings.models["m"], again.settings.models["told"]) == (running.models["m"], running.models["told"])
+    assert [problem.model for problem in again.problems if problem.severity == "error"] == ["m", "told"]
+    # When what one of them refers to is gone, that one does not go on
+    file.write_text(BEGINNING + both)
+    assert list(load_again(file, environ={}, running=running).settings.models) == ["m"]
+    # and one that is not configured any more does not either
+    file.write_text(BEGINNING + MODEL)
+    assert list(load_again(file, environ={}, running=running).settings.models) == ["m"]
 
 
 @pytest.mark.parametrize("mistake", ["clock: sundial\n", "defaults: {window: {size: 1x}}\n", "nonsense: 1\n"])

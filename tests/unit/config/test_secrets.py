@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from daemon.config.errors import ConfigurationError
-from daemon.config.load import load
 from daemon.config.variables import VariableError, substitute
+from tests.support.configuration import load
 from tests.unit.config.texts import MODEL, Problems, told
 
 HEAD = "installation: a\nkafka: {bootstrap_servers: k:1}\n"

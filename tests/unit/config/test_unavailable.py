@@ -8,9 +8,9 @@ import pytest
 
 from daemon.config.document import read_document
 from daemon.config.errors import ConfigurationError
-from daemon.config.load import load
 from daemon.config.shape import Each, Group, Shape, file_shape
 from daemon.config.unavailable import KEYS, NOT_AVAILABLE, PARTS, VALUES
+from tests.support.configuration import load
 
 FULL = Path(__file__).with_name("full.yaml")
 

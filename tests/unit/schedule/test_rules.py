@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from daemon.config.load import load
 from daemon.schedule.rules import alarm_share, rules_of
 from detectors.instants import DAY, HOUR
 from detectors.rules import ColumnRule, QualityLimit
+from tests.support.configuration import load
 
 MODEL = {"task": "regression", "predictions": {"topic": "a"}, "labels": {"topic": "b"}, "reference": {"uri": "r.csv"}}
 

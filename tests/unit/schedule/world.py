@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from daemon.config.load import load
 from daemon.config.settings import Settings
 from daemon.config.windows import pane_length
 from daemon.schedule.evaluate import Evaluator
@@ -30,6 +29,7 @@ from detectors.instants import DAY, Micros, parse_rfc3339
 from detectors.profile import Profile
 from detectors.rows import hash_ids
 from detectors.sample import Sample
+from tests.support.configuration import load
 from tests.unit.store.tables import put_position
 
 MODEL = "orders"
