@@ -25,8 +25,7 @@ from daemon.schedule.references import References
 from daemon.schedule.workers import WorkerPool
 from daemon.store import Store, books
 from daemon.stream.consumer import FETCH_BYTES
-from daemon.stream.intake import Intake
-from daemon.stream.pace import Pace
+from daemon.stream.intake import Intake, Pace
 from daemon.stream.spec import spec_of
 from tests.support.configuration import load
 
