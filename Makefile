@@ -31,7 +31,7 @@ picture: ## Take the README's picture of the demonstration's last thread (needs 
 
 .PHONY: test
 test: lint ## Lint, check the types, run the tests
-	$(BIN)/pytest $(PYTEST)
+	$(BIN)/pytest --numprocesses auto --dist loadgroup $(PYTEST)
 
 .PHONY: lint
 lint: $(VENV)/.installed ## Check style, formatting and types

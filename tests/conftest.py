@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import subprocess
@@ -15,6 +16,8 @@ import pytest
 from kafka import KafkaAdminClient
 
 from deploy.kafka.local import CHECKOUT, JARS, LocalKafka
+
+BREAKS_A_BROKER = pytest.mark.xdist_group("own broker")
 
 
 class Broker(Protocol):
@@ -46,18 +49,18 @@ def missing(service: str, how: str) -> NoReturn:
 
 @pytest.fixture(scope="session")
 def kafka_jars() -> Path:
-    """The folder with Kafka's jars, fetched with Maven when they are not there yet.
-
-    For a test that needs a broker of its own, to kill or to restart: `LocalKafka(tmp_path, jars=kafka_jars)`.
-    """
+    """The folder with Kafka's jars, fetched with Maven when they are not there yet."""
     tools = subprocess.run(
         ["sh", "deploy/kafka/prerequisites.sh", "java"], cwd=CHECKOUT, capture_output=True, text=True, check=False
     )
     if tools.returncode:
         missing("Java", tools.stderr.strip())
-    fetched = subprocess.run(
-        ["make", "--no-print-directory", "kafka-jars"], cwd=CHECKOUT, capture_output=True, text=True, check=False
-    )
+    # Of the processes that run the tests one fetches, and the others wait for it.
+    with (CHECKOUT / "deploy/kafka/pom.xml").open() as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        fetched = subprocess.run(
+            ["make", "--no-print-directory", "kafka-jars"], cwd=CHECKOUT, capture_output=True, text=True, check=False
+        )
     if fetched.returncode:
         missing("Kafka", (fetched.stderr or fetched.stdout).strip())
     return JARS
@@ -65,13 +68,31 @@ def kafka_jars() -> Path:
 
 @pytest.fixture(scope="session")
 def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """The broker that all tests share: `.bootstrap` is its address. Nobody stops or kills this one."""
+    """The broker that all tests of a process share: `.bootstrap` is its address. Nobody stops or kills this one."""
     if servers := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         yield ForeignBroker(servers)
         return
     jars: Path = request.getfixturevalue("kafka_jars")
     with LocalKafka(tmp_path_factory.mktemp("kafka"), jars=jars) as broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def broker_to_break(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
+    """What `own_broker` starts and stops; not for a test."""
+    broker = LocalKafka(tmp_path_factory.mktemp("own-kafka"), jars=kafka_jars)
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def own_broker(broker_to_break: LocalKafka) -> LocalKafka:
+    """A broker that a test may stop, kill and damage, in topics of its own. It runs when the test begins.
+
+    Mark the test with `BREAKS_A_BROKER`, so that one process has all of these tests and starts one such broker.
+    """
+    broker_to_break.start()
+    return broker_to_break
 
 
 @pytest.fixture
@@ -99,3 +120,8 @@ def topic(admin: KafkaAdminClient, request: pytest.FixtureRequest) -> Iterator[M
     yield make
     if made:
         admin.delete_topics(made)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """How many processes `-n auto` means: one more than there are processors, for many tests wait for daemons."""
+    return (os.cpu_count() or 1) + 1

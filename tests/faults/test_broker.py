@@ -11,7 +11,7 @@ from kafka import KafkaAdminClient, TopicPartition
 from daemon.incidents.incident import Incident
 from daemon.store import gaps, incidents
 from deploy.kafka.local import LocalKafka
-from tests.conftest import Broker
+from tests.conftest import BREAKS_A_BROKER, Broker
 from tests.faults import workload
 from tests.faults.model import HOUR
 from tests.faults.scenario import Scenario, scenario
@@ -20,6 +20,7 @@ from tests.faults.workload import FIRST, LABELS
 from tests.support.daemon import wait_until
 
 
+@BREAKS_A_BROKER
 def test_the_broker_is_killed_and_restarted_while_the_daemon_runs(own_broker: LocalKafka, tmp_path: Path) -> None:
     with scenario(small(21), tmp_path, own_broker.bootstrap) as run:
         first, second, third, *rest = run.workload.slices(4)
@@ -33,6 +34,7 @@ def test_the_broker_is_killed_and_restarted_while_the_daemon_runs(own_broker: Lo
         run.finish(rest)
 
 
+@BREAKS_A_BROKER
 def test_a_batch_with_a_broken_checksum_is_a_dead_letter_and_the_rest_counts(
     own_broker: LocalKafka, tmp_path: Path
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -14,7 +13,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from deploy.kafka.local import LocalKafka, LocalKafkaError
-from tests.conftest import Broker, MakeTopic
+from tests.conftest import BREAKS_A_BROKER, Broker, MakeTopic
 
 HOLDER = """
 import sys, time
@@ -28,12 +27,12 @@ time.sleep(600)
 
 
 @pytest.fixture
-def own(tmp_path: Path, kafka_jars: Path) -> Iterator[LocalKafka]:
-    """A broker of the test's own with the topic `kept`."""
-    with LocalKafka(tmp_path / "own", jars=kafka_jars) as broker:
-        with contextlib.closing(KafkaAdminClient(bootstrap_servers=broker.bootstrap)) as admin:
-            admin.create_topics({"kept": {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
-        yield broker
+def kept(own_broker: LocalKafka, request: pytest.FixtureRequest) -> str:
+    """A topic on the broker that may be stopped."""
+    name = f"kept-{request.node.name}"
+    with contextlib.closing(KafkaAdminClient(bootstrap_servers=own_broker.bootstrap)) as admin:
+        admin.create_topics({name: {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
+    return name
 
 
 def produce(bootstrap: str, topic: str, values: list[bytes], **settings: object) -> None:
@@ -70,31 +69,34 @@ def test_a_topic_has_a_name_of_its_own_and_the_partitions_asked_for(topic: MakeT
     assert described == {three: 3, one: 1}
 
 
-def test_a_restart_keeps_the_data_and_the_address(own: LocalKafka) -> None:
-    before, bootstrap = own.pid, own.bootstrap
-    produce(own.bootstrap, "kept", [b"a", b"b"])
-    own.restart()
-    assert own.pid != before
-    assert own.bootstrap == bootstrap
-    assert consume(own.bootstrap, "kept", 2) == [b"a", b"b"]
+@BREAKS_A_BROKER
+def test_a_restart_keeps_the_data_and_the_address(own_broker: LocalKafka, kept: str) -> None:
+    before, bootstrap = own_broker.pid, own_broker.bootstrap
+    produce(own_broker.bootstrap, kept, [b"a", b"b"])
+    own_broker.restart()
+    assert own_broker.pid != before
+    assert own_broker.bootstrap == bootstrap
+    assert consume(own_broker.bootstrap, kept, 2) == [b"a", b"b"]
 
 
-def test_a_killed_broker_comes_back_with_its_data(own: LocalKafka) -> None:
-    produce(own.bootstrap, "kept", [b"a", b"b"])
-    pid = own.pid
+@BREAKS_A_BROKER
+def test_a_killed_broker_comes_back_with_its_data(own_broker: LocalKafka, kept: str) -> None:
+    produce(own_broker.bootstrap, kept, [b"a", b"b"])
+    pid = own_broker.pid
     assert pid is not None
-    own.kill()
-    assert own.pid is None
+    own_broker.kill()
+    assert own_broker.pid is None
     assert not psutil.pid_exists(pid)
-    own.start()
-    assert consume(own.bootstrap, "kept", 2) == [b"a", b"b"]
+    own_broker.start()
+    assert consume(own_broker.bootstrap, kept, 2) == [b"a", b"b"]
 
 
-def test_records_with_old_timestamps_are_not_expired(own: LocalKafka) -> None:
-    kept = ConfigResource(ConfigResourceType.TOPIC, "kept")
-    with contextlib.closing(KafkaAdminClient(bootstrap_servers=own.bootstrap)) as admin:
-        described = admin.describe_configs([kept], config_filter="all")
-    (settings,) = (topics["kept"] for topics in described.values())
+@BREAKS_A_BROKER
+def test_records_with_old_timestamps_are_not_expired(own_broker: LocalKafka, kept: str) -> None:
+    resource = ConfigResource(ConfigResourceType.TOPIC, kept)
+    with contextlib.closing(KafkaAdminClient(bootstrap_servers=own_broker.bootstrap)) as admin:
+        described = admin.describe_configs([resource], config_filter="all")
+    (settings,) = (topics[kept] for topics in described.values())
     assert settings["retention.ms"]["value"] == "-1"
 
 

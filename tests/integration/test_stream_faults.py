@@ -10,7 +10,7 @@ import struct
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from daemon.store import dead_letters, labels
 from daemon.store.store import Store
 from deploy.kafka.local import CHECKOUT, LocalKafka
 from detectors.instants import HOUR, SECOND
-from tests.conftest import Broker, MakeTopic
+from tests.conftest import BREAKS_A_BROKER, Broker, MakeTopic
+from tests.faults.segments import batches
 from tests.unit.stream.world import (
     START,
     book,
@@ -48,12 +49,9 @@ POINTS = (
     "checkpoint.after_commit",
 )
 
-
-@pytest.fixture
-def own_kafka(tmp_path: Path, kafka_jars: Path) -> Iterator[LocalKafka]:
-    """A broker to stop and to damage."""
-    with LocalKafka(tmp_path / "kafka", jars=kafka_jars) as broker:
-        yield broker
+Damage = tuple[str | None, bool]
+"""How a batch is compressed, and whether its checksum is mended after it was damaged."""
+DAMAGES: tuple[Damage, ...] = ((None, False), ("lz4", False), ("lz4", True), ("zstd", True), ("gzip", True))
 
 
 def send(bootstrap: str, topic: str, values: list[bytes], partitions: int = 1, **more: Any) -> None:
@@ -113,39 +111,54 @@ def test_a_kill_at_any_point_of_a_checkpoint_changes_no_number(kafka: Broker, to
             assert len(labels.joined(conn, "m", START, START + 100 * HOUR)) == ROWS
 
 
-@pytest.mark.parametrize(
-    ("compression", "mend_crc"), [(None, False), ("lz4", False), ("lz4", True), ("zstd", True), ("gzip", True)]
-)
-def test_a_batch_that_cannot_be_read_is_a_dead_letter_and_the_others_count(
-    own_kafka: LocalKafka, tmp_path: Path, compression: str | None, mend_crc: bool
-) -> None:
-    # Given three batches of ten rows on a partition, the middle one damaged on disk
-    with contextlib.closing(KafkaAdminClient(bootstrap_servers=own_kafka.bootstrap)) as admin:
-        admin.create_topics({"t": {"num_partitions": 2, "replication_factor": 1}}, wait_for_metadata=True)
-    with contextlib.closing(
-        KafkaProducer(
-            bootstrap_servers=own_kafka.bootstrap, linger_ms=10_000, batch_size=1 << 20, compression_type=compression
-        )
-    ) as producer:
-        for batch in range(3):
-            for i in range(10):
-                producer.send("t", message(batch * 10 + i), partition=0)
-            producer.send("t", message(100 + batch), partition=1)
-            producer.flush()
-    own_kafka.stop()
-    (segment,) = (own_kafka.directory / "data" / "t-0").glob("*.log")
-    data = bytearray(segment.read_bytes())
-    first = 12 + struct.unpack_from(">i", data, 8)[0]
-    second = 12 + struct.unpack_from(">i", data, first + 8)[0]
+@pytest.fixture(scope="module")
+def damaged(broker_to_break: LocalKafka) -> Mapping[Damage, str]:
+    """A topic for each damage: three batches of ten rows on partition 0, the middle one damaged on disk."""
+    broker_to_break.start()
+    topics = {damage: f"damaged-{number}" for number, damage in enumerate(DAMAGES)}
+    with contextlib.closing(KafkaAdminClient(bootstrap_servers=broker_to_break.bootstrap)) as admin:
+        new = {topic: {"num_partitions": 2, "replication_factor": 1} for topic in topics.values()}
+        admin.create_topics(new, wait_for_metadata=True)
+    for (compression, _), topic in topics.items():
+        with contextlib.closing(
+            KafkaProducer(
+                bootstrap_servers=broker_to_break.bootstrap,
+                linger_ms=10_000,
+                batch_size=1 << 20,
+                compression_type=compression,
+            )
+        ) as producer:
+            for batch in range(3):
+                for i in range(10):
+                    producer.send(topic, message(batch * 10 + i), partition=0)
+                producer.send(topic, message(100 + batch), partition=1)
+                producer.flush()
+    broker_to_break.stop()
+    for (_, mend_crc), topic in topics.items():
+        damage(broker_to_break.directory, topic, mend_crc=mend_crc)
+    return topics
+
+
+def damage(broker: Path, topic: str, *, mend_crc: bool) -> None:
+    """Make the second batch of partition 0 one that cannot be read."""
+    _, second, _ = batches(broker, topic, 0)
+    data = bytearray(second.path.read_bytes())
     # The records begin at byte 61 of a batch, and what a codec made begins with a mark of its own.
-    data[first + 61] ^= 0xFF
+    data[second.position + 61] ^= 0xFF
     if mend_crc:  # then it is the codec that fails, and that does not say where
-        whole = bytes(data[first + 21 : first + second])
-        struct.pack_into(">I", data, first + 17, crc32c.crc32c(whole))
-    segment.write_bytes(data)
-    own_kafka.start()
+        whole = bytes(data[second.position + 21 : second.position + second.size])
+        struct.pack_into(">I", data, second.position + 17, crc32c.crc32c(whole))
+    second.path.write_bytes(data)
+
+
+@BREAKS_A_BROKER
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_batch_that_cannot_be_read_is_a_dead_letter_and_the_others_count(
+    damaged: Mapping[Damage, str], own_broker: LocalKafka, tmp_path: Path, kind: Damage
+) -> None:
     with Store.open(tmp_path / "store.db", writer=True) as store:
-        of = settings(store.path, own_kafka.bootstrap, {"m": {"predictions": {"topic": ["t"], "start": "earliest"}}})
+        models = {"m": {"predictions": {"topic": [damaged[kind]], "start": "earliest"}}}
+        of = settings(store.path, own_broker.bootstrap, models)
         one = spec(of)
         put_in_force(store, one)
         # When
@@ -161,21 +174,24 @@ def test_a_batch_that_cannot_be_read_is_a_dead_letter_and_the_others_count(
         counted(store, one)
 
 
-def test_a_broker_that_goes_away_and_comes_back_costs_nothing(own_kafka: LocalKafka, tmp_path: Path) -> None:
-    with contextlib.closing(KafkaAdminClient(bootstrap_servers=own_kafka.bootstrap)) as admin:
-        admin.create_topics({"t": {"num_partitions": 2, "replication_factor": 1}}, wait_for_metadata=True)
+@BREAKS_A_BROKER
+def test_a_broker_that_goes_away_and_comes_back_costs_nothing(own_broker: LocalKafka, tmp_path: Path) -> None:
+    with contextlib.closing(KafkaAdminClient(bootstrap_servers=own_broker.bootstrap)) as admin:
+        admin.create_topics({"away": {"num_partitions": 2, "replication_factor": 1}}, wait_for_metadata=True)
     with Store.open(tmp_path / "store.db", writer=True) as store:
-        of = settings(store.path, own_kafka.bootstrap, {"m": {"predictions": {"topic": ["t"], "start": "earliest"}}})
+        of = settings(
+            store.path, own_broker.bootstrap, {"m": {"predictions": {"topic": ["away"], "start": "earliest"}}}
+        )
         one = spec(of)
         put_in_force(store, one)
         with running(of, store) as intake:
-            send(own_kafka.bootstrap, "t", [message(i) for i in range(100)], partitions=2)
+            send(own_broker.bootstrap, "away", [message(i) for i in range(100)], partitions=2)
             until(lambda: book(store).get("profiled") == 100, "the first rows")
-            own_kafka.kill()
+            own_broker.kill()
             alive = intake.last_poll
             until(lambda: intake.last_poll > alive, "a sign of life without a broker")
-            own_kafka.start()
-            send(own_kafka.bootstrap, "t", [message(i) for i in range(100, 200)], partitions=2)
+            own_broker.start()
+            send(own_broker.bootstrap, "away", [message(i) for i in range(100, 200)], partitions=2)
             until(lambda: book(store).get("profiled") == 200, "the later rows")
         assert sampled_ids(store, one) == sorted(f"id-{i}" for i in range(200))
 
