@@ -135,7 +135,7 @@ class Evaluator:
     def _turn(self, flush: bool) -> int:
         began = time.monotonic()
         self.last_turn = self._clock()
-        recorded = sum(self._finish(self._running.pop(lane)) for lane in self._done())
+        recorded = self._go_on(everything=flush)
         # Where a suite was waited for, the model's next window may be due already.
         if not (flush or recorded) and (began < self._rest_until or not self._may_have_changed(began)):
             return 0
@@ -160,13 +160,12 @@ class Evaluator:
                         self._prove(lane[0], item)
                     elif (task := self._start(item)) is not None:
                         running[lane] = task
-            if done := self._done():
-                recorded += sum(self._finish(running.pop(lane)) for lane in done)
-                continue
-            if not running or not (flush or self._judging):
+            if any(not task.unfinished for task in running.values()):
+                recorded += self._go_on()
+            elif running and (flush or self._judging):
+                self._wait()
+            else:
                 break
-            unfinished = [future for task in running.values() for future in task.unfinished]
-            wait(unfinished, timeout=1.0, return_when=FIRST_COMPLETED)
         return recorded
 
     @property
@@ -174,8 +173,22 @@ class Evaluator:
         """How many evaluations are judged now, besides those that only wait for their suite."""
         return sum(not task.future.done() for task in self._running.values())
 
-    def _done(self) -> list[Lane]:
-        return [lane for lane, task in self._running.items() if not task.unfinished]
+    def _wait(self) -> None:
+        """Until something that runs is done, or a second is over."""
+        unfinished = [future for task in self._running.values() for future in task.unfinished]
+        wait(unfinished, timeout=1.0, return_when=FIRST_COMPLETED)
+
+    def _go_on(self, *, everything: bool = False) -> int:
+        """Records the evaluations that are done, or waits for everything that runs; returns how many that were."""
+        recorded = 0
+        while not self._stop.is_set():
+            self.last_turn = self._clock()
+            for lane in [lane for lane, task in self._running.items() if not task.unfinished]:
+                recorded += self._finish(self._running.pop(lane))
+            if not (everything and self._running):
+                break
+            self._wait()
+        return recorded
 
     def _may_start(self, lane: Lane) -> bool:
         """Whether the lane is free, and so is a worker; of the suites that wait for theirs each holds a window."""
