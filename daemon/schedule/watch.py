@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from daemon.config.settings import Model, Settings
+from daemon.config.settings import Labels, Model, Settings
 from daemon.config.windows import allowed_lateness, pane_length
 from daemon.schedule.rules import rules_of
 from daemon.store import Connection, collecting, due, evaluations, watermarks
-from daemon.store.due import DueWindow, Retry
+from daemon.store.due import DueWindow, QualityTerms, Retry
 from daemon.store.watermarks import Clock
 from detectors.instants import Micros, micros
 from detectors.rules import Rules
@@ -131,20 +131,14 @@ class Watched:
         judged_from = self._judged_from(conn, "quality")
         if judged_from is None:
             return []
-        maturity = self.model.labels.maturity
         label_now = self.label_now(times)
+        terms = self._quality_terms(self.model.labels)
         settled = None if label_now is None or times.watermark is None else min(label_now, times.watermark)
-        lateness = micros(maturity.at_most) + self.lateness
-        open_since = 0 if everything else self._open_since(conn, "quality", settled, lateness)
+        open_since = 0 if everything else self._open_since(conn, "quality", settled, terms.closes[-1])
         return due.due_quality(
             conn,
             self.name,
-            size=self.size,
-            every=self.every,
-            coverage=maturity.coverage,
-            several=self.model.several_labels,
-            at_most=micros(maturity.at_most),
-            allowed_lateness=self.lateness,
+            terms,
             watermark=times.watermark,
             label_now=label_now,
             now=times.now,
@@ -167,6 +161,16 @@ class Watched:
             return None
         return min(settled - lateness - self.size, evaluated) - self.size - self.every
 
+    def _quality_terms(self, labels: Labels) -> QualityTerms:
+        return QualityTerms(
+            size=self.size,
+            every=self.every,
+            coverage=labels.maturity.coverage,
+            at_most=micros(labels.maturity.at_most),
+            allowed_lateness=self.lateness,
+            several=self.model.several_labels,
+        )
+
     def label_now(self, times: Times) -> Micros | None:
         """The instant by which labels are old: wall clock, or the event time up to which labels have come."""
         return times.now if self.clock == "wall" else times.label_watermark
@@ -178,21 +182,16 @@ class Watched:
         judged_from = self._judged_from(conn, "quality")
         if judged_from is None:
             return None
-        maturity = self.model.labels.maturity
+        terms = self._quality_terms(self.model.labels)
         if not self.judges_quality:
             label_now = self.label_now(times)
             if label_now is None or times.watermark is None:
                 return None
-            return min(label_now, times.watermark) - micros(maturity.at_most) - self.lateness - self.size
+            return min(label_now, times.watermark) - terms.closes[-1] - self.size
         return due.labels_needed_from(
             conn,
             self.name,
-            size=self.size,
-            every=self.every,
-            coverage=maturity.coverage,
-            several=self.model.several_labels,
-            at_most=micros(maturity.at_most),
-            allowed_lateness=self.lateness,
+            terms,
             watermark=times.watermark,
             label_now=self.label_now(times),
             since=judged_from,

@@ -45,6 +45,27 @@ class DueWindow:
 
 
 @dataclass(frozen=True, slots=True)
+class QualityTerms:
+    """When the windows of a model have their labels: at `coverage`, a share in 0..1, or when they are `at_most` old.
+
+    They are `size` long, one each `every`. Where a prediction may have `several` labels, or none for good, no share of
+    them tells anything: age alone decides.
+    """
+
+    size: Micros
+    every: Micros
+    coverage: float
+    at_most: Micros
+    allowed_lateness: Micros
+    several: bool = False
+
+    @property
+    def closes(self) -> tuple[Micros, Micros]:
+        """How long after a window's end its labels are waited for, and until when late ones make a revision."""
+        return self.at_most, self.at_most + self.allowed_lateness
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluated:
     """What the latest revision of a window was made from, and whether it failed: an error is all that it says."""
 
@@ -100,28 +121,23 @@ def due_drift(
 def due_quality(
     conn: Connection,
     model: str,
+    terms: QualityTerms,
     *,
-    size: Micros,
-    every: Micros,
-    coverage: float,
-    at_most: Micros,
-    allowed_lateness: Micros,
     watermark: Micros | None,
     label_now: Micros | None,
     now: Micros,
     flush: bool = False,
     since: Micros | None = None,
-    several: bool = False,
     retry: Retry | None = None,
 ) -> list[DueWindow]:
     """The windows whose labels are mature, by coverage or by age, and that are new or need a revision, in order.
 
-    Where a prediction may have `several` labels, or none for good, no share of them tells anything: age alone decides.
     `watermark` is that of the predictions: a window is whole before it is judged. `label_now` is wall clock, or under
-    `clock: event` the labels' effective watermark; None leaves only coverage. `coverage` is a share in 0..1. Takes a
+    `clock: event` the labels' effective watermark; None leaves only coverage. Takes a
     microsecond or two for each waiting prediction of the windows that may be due: ask once a checkpoint at most.
     Windows that start before `since` are not looked at; those whose evaluation failed are due when `retry` says so.
     """
+    size, every, several = terms.size, terms.every, terms.several
     model_id = names.number(conn, model)
     if watermark is None or model_id is None:
         return []
@@ -134,7 +150,7 @@ def due_quality(
     age = -1 if label_now is None else label_now
     candidates = []
     for end, count, before in done.complete(window_sums(expected, size, every), watermark):
-        closes = (end + at_most, end + at_most + allowed_lateness)
+        closes = [end + length for length in terms.closes]
         again = before is not None and before.failed and retry is not None and retry(end)
         if before is None or again or _may_revise(before, age, now, every, closes, flush):
             candidates.append((end, count, before, closes, again))
@@ -148,7 +164,7 @@ def due_quality(
     for end, count, before, closes, again in candidates:
         found, fingerprint = joined.get(end, 0), fingerprints.get(end, 0)
         if before is None:
-            wanted = (not several and found >= coverage * count) or age >= closes[0]
+            wanted = (not several and found >= terms.coverage * count) or age >= closes[0]
         else:
             wanted = is_due(before, found, fingerprint, age, now, every, closes, flush, again)
         if wanted:
@@ -162,15 +178,10 @@ def due_quality(
 def labels_needed_from(
     conn: Connection,
     model: str,
+    terms: QualityTerms,
     *,
-    size: Micros,
-    every: Micros,
-    coverage: float,
-    at_most: Micros,
-    allowed_lateness: Micros,
     watermark: Micros | None,
     label_now: Micros | None,
-    several: bool = False,
     since: Micros | None = None,
 ) -> Micros | None:
     """The first pane whose predictions and labels a window may still need: what is before it can expire.
@@ -181,26 +192,21 @@ def labels_needed_from(
     if watermark is None or label_now is None:
         return None
     from_start = _from_start(conn, model, "labels_kept_from", since)
-    failed = _evaluated(conn, model, "quality", size, every, from_start).latest
-    closed_until = (label_now - at_most - allowed_lateness) // every * every
-    closed_until = min(closed_until, watermark // every * every)
+    failed = _evaluated(conn, model, "quality", terms.size, terms.every, from_start).latest
+    every = terms.every
+    closed_until = min((label_now - terms.closes[-1]) // every * every, watermark // every * every)
     waiting = due_quality(
         conn,
         model,
-        size=size,
-        every=every,
-        coverage=coverage,
-        at_most=at_most,
-        allowed_lateness=allowed_lateness,
+        terms,
         watermark=watermark,
         label_now=label_now,
         now=label_now,
         flush=True,
-        several=several,
         since=since,
         retry=lambda end: label_now - failed[end].evaluated_at < KEPT_FOR_RETRY,
     )
-    first_open = closed_until + every - size
+    first_open = closed_until + every - terms.size
     return min([first_open, *(window.start for window in waiting)])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine
 
 from daemon.store import due, evaluations, labels, panes, predictions
-from daemon.store.due import Evaluated, is_due, window_sums
-from daemon.store.evaluations import Evaluation
+from daemon.store.due import Evaluated, QualityTerms, is_due, window_sums
+from daemon.store.evaluations import Evaluation, Judged
 from daemon.store.maintenance import Keep, retention
 from daemon.store.watermarks import advance_watermark
+from detectors.findings import Finding, Signal, Verdict
 from detectors.instants import DAY, HOUR
 from tests.unit.store.tables import rolled_back
 
@@ -64,7 +66,7 @@ class Timeline:
             self.record(window, watermark if now is None else now)
         return [f"{w.start // HOUR}-{w.end // HOUR} r{w.revision} {w.rows}" for w in windows]
 
-    def record(self, window: due.DueWindow, now: int) -> None:
+    def record(self, window: due.DueWindow, now: int, *judged: Judged) -> None:
         evaluations.record(
             self.conn,
             Evaluation(
@@ -83,7 +85,7 @@ class Timeline:
                 "config",
                 "0",
             ),
-            [],
+            judged,
         )
 
 
@@ -306,15 +308,15 @@ class LabelTimeline(Timeline):
             label=[1.0] * count,
         )
 
+    @property
+    def terms(self) -> QualityTerms:
+        return QualityTerms(self.size * HOUR, self.every * HOUR, 0.9, at_most=10 * HOUR, allowed_lateness=HOUR)
+
     def quality(self, watermark: int, label_now: int | None, *, now: int = 0, flush: bool = False) -> list[str]:
         windows = due.due_quality(
             self.conn,
             "m",
-            size=self.size * HOUR,
-            every=self.every * HOUR,
-            coverage=0.9,
-            at_most=10 * HOUR,
-            allowed_lateness=HOUR,
+            self.terms,
             watermark=watermark * HOUR,
             label_now=None if label_now is None else label_now * HOUR,
             now=now * HOUR,
@@ -328,11 +330,7 @@ class LabelTimeline(Timeline):
         found = due.labels_needed_from(
             self.conn,
             "m",
-            size=self.size * HOUR,
-            every=self.every * HOUR,
-            coverage=0.9,
-            at_most=10 * HOUR,
-            allowed_lateness=HOUR,
+            self.terms,
             watermark=watermark * HOUR,
             label_now=None if label_now is None else label_now * HOUR,
         )
@@ -388,3 +386,23 @@ def test_labels_are_needed_until_their_last_window_has_closed(conn: Connection) 
     labels.expire(conn, "m", 4 * HOUR)
     assert timeline.quality(12, 17, now=99, flush=True) == [], "no window is judged by half its rows"
     assert timeline.quality(12, 19, now=99) == ["4-8 r0 0/40"]
+
+
+FAILURE = Judged(Finding(Signal.DRIFTD, "evaluation", Verdict.ERROR))
+
+
+def test_the_labels_of_a_window_that_failed_stay_for_its_tries(conn: Connection) -> None:
+    timeline = LabelTimeline(conn)
+    timeline.predict(0)
+    timeline.label(0, 100)
+    asked: dict[str, Any] = {"watermark": 30 * HOUR, "label_now": 30 * HOUR, "now": 30 * HOUR}
+    windows = due.due_quality(conn, "m", timeline.terms, **asked)
+    for window in windows:
+        timeline.record(window, 30, FAILURE)
+    # It is due again when it is tried again, and only then
+    again = due.due_quality(conn, "m", timeline.terms, **asked, retry=lambda end: end == windows[0].end)
+    assert [(window.end, window.revision) for window in again] == [(windows[0].end, 1)]
+    assert due.due_quality(conn, "m", timeline.terms, **asked) == []
+    # For two hours nothing that it needs can go
+    assert timeline.needed_from(30, 31) == windows[0].start // HOUR
+    assert (timeline.needed_from(30, 32) or 0) > windows[-1].start // HOUR
