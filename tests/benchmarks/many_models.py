@@ -23,7 +23,7 @@ WARM_UP = 20
 
 @benchmark("many_models", "100 models x 20 segment values at 5,000 messages a second in all, in real time")
 def measure(run: Run) -> Iterator[Figure]:
-    seconds = 600 if run.full else 170
+    seconds, shorter = (600, 170) if run.full else (100, 50)
     names = [f"model-{number:03}" for number in range(MODELS)]
     with topics.broker(run) as kafka:
         reference = daemons.write_reference(run.folder, 20_000)
@@ -41,7 +41,7 @@ def measure(run: Run) -> Iterator[Figure]:
         daemons.child("readers", "prepare", str(prepared))
         run.say(f"that took {time.monotonic() - began:.0f} s")
         yield from _measured(run, kafka.bootstrap, "a topic each", alone, seconds)
-        yield from _measured(run, kafka.bootstrap, "one shared topic", shared, 60)
+        yield from _measured(run, kafka.bootstrap, "one shared topic", shared, shorter)
 
 
 def _measured(run: Run, bootstrap: str, case: str, models: dict[str, dict[str, Any]], seconds: int) -> Iterator[Figure]:
