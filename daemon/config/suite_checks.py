@@ -152,14 +152,16 @@ def _needs(entry: Entry, path: KeyPath, model: Model) -> Iterator[Complaint]:
             hint = "predictions: {fields: {score: ...}}"
             yield Complaint(where, f"{entry.name} needs the field of the score", hint, seen)
     excluded: tuple[KeyPath, ...] = (("columns", "exclude"),)
-    for key in ("column", "column_name", "columns"):
-        given = entry.parameters.get(key, [])
-        for name in given if isinstance(given, list) else [given]:
-            if not isinstance(name, str):
-                yield Complaint((*path, key), f"must be a column's name, not {shown(name)}")
-            elif name in model.columns.exclude:
-                message = f"the column {name!r} is excluded by columns.exclude"
-                yield Complaint((*path, key), message, seen=excluded)
+    for key in entry.parameters.keys() & {"column", "column_name", "columns"}:
+        given = entry.parameters[key]
+        names = given if key == "columns" and isinstance(given, list) else [given]
+        if not all(isinstance(name, str) for name in names) or (key == "columns" and not isinstance(given, list)):
+            wanted = "a list of columns" if key == "columns" else "a column's name"
+            yield Complaint((*path, key), f"must be {wanted}, not {shown(given)}")
+            continue
+        for name in sorted(set(map(str, names)).intersection(model.columns.exclude)):
+            message = f"the column {name!r} is excluded by columns.exclude"
+            yield Complaint((*path, key), message, seen=excluded)
 
 
 def _is_number(value: JsonValue) -> bool:

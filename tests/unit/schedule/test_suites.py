@@ -11,15 +11,23 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from daemon.config.load import load_leniently
 from daemon.schedule import evaluate
 from daemon.schedule.evaluate import Evaluator
+from daemon.schedule.rules import rules_of
 from daemon.schedule.tasks import SuiteTask, Work
 from daemon.schedule.workers import WorkerPool
 from daemon.store import references
+from deploy.kafka.local import CHECKOUT
+from detectors.columns import Column, ColumnType, Role
 from detectors.findings import SUITE, Finding, Signal, Verdict
 from detectors.instants import DAY
+from detectors.quality.rows import Logged
+from detectors.suite.evaluation import joined_suite, sampled_suite
 from tests.unit.schedule.world import MODEL, ROWS_A_DAY, START, World, orders, world
 
 MEAN = {"metric": "MeanValue", "column": "amount", "tests": {"lte": 30}}
@@ -110,3 +118,36 @@ def test_nothing_waits_for_a_suite_but_its_own_window(
         waited = [row for row in made.results() if row.metric == f"{SUITE}waited"]
         assert [row.rows for row in waited] == [ROWS_A_DAY // 2, ROWS_A_DAY, ROWS_A_DAY]
         assert made.evaluator.turn(flush=True) == 0
+
+
+def test_every_entry_of_the_example_can_be_run() -> None:
+    file = CHECKOUT / "configs" / "evidently.yaml"
+    rules = rules_of(load_leniently(file, environ={}, secrets=False).settings, "churn")
+    source = np.random.default_rng(7)
+    n = 1_200
+    rows = pd.DataFrame(
+        {
+            "age": source.normal(40, 9, n),
+            "tenure": source.gamma(3, 12, n),
+            "plan": source.choice(["basic", "plus", "pro"], n, p=[0.6, 0.3, 0.1]).astype(object),
+            "score": source.uniform(0, 1, n),
+        }
+    )
+    label = np.where(rows["score"] + source.normal(0, 0.2, n) > 0.5, "churned", "stayed").astype(object)
+    prediction = np.where(rows["score"] > 0.5, "churned", "stayed").astype(object)
+    columns = [
+        Column("age", ColumnType.NUMERIC, Role.FEATURE, ""),
+        Column("tenure", ColumnType.NUMERIC, Role.FEATURE, ""),
+        Column("plan", ColumnType.CATEGORICAL, Role.FEATURE, ""),
+        Column("score", ColumnType.NUMERIC, Role.SCORE, ""),
+    ]
+    found = [
+        *sampled_suite(rules, rows, rows, columns, n),
+        *joined_suite(
+            rules, rows.assign(_label=label, prediction=prediction), Logged(label, prediction, rows["score"])
+        ),
+    ]
+    assert {finding.verdict for finding in found} == {Verdict.OK}
+    for entry in rules.suite:
+        assert any(finding.metric.startswith(f"{SUITE}{entry.name}") for finding in found), entry.name
+    assert sum(finding.threshold is not None for finding in found) >= 20
