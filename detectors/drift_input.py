@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from detectors.instants import Micros
 from detectors.rules import Rules
@@ -17,6 +17,9 @@ class DriftInput:
     order and grouping; a version may have no samples. `live_windows` are the vectors that had joined the reference's
     own windows as of this one, in order of time. `seen` are the columns of which an earlier window had a value; None:
     every one, such as those of a reference that was the traffic itself.
+
+    Quality is estimated by what `labelled` has learned, the same reference with labels, or by `reference` where it is
+    None. `scored` has by version the predictions of a multiclass model with their probabilities, each pair one text.
     """
 
     start: Micros
@@ -27,3 +30,5 @@ class DriftInput:
     samples: Mapping[str, tuple[bytes, ...]]
     rules: Rules
     seen: frozenset[str] | None = None
+    labelled: bytes | None = None
+    scored: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from detectors.column_drift import segment_drift, total_drift
 from detectors.data_quality.check import CHECKS, Check
 from detectors.data_quality.lost import settle_lost
 from detectors.drift_input import DriftInput
+from detectors.estimated_quality import Sources, estimated_quality
 from detectors.findings import FIRING, Finding, Signal, Verdict
 from detectors.frames import STORED_ROWS
 from detectors.judgement import PORTIONS, Measurement, Share, judge
@@ -31,8 +32,8 @@ __all__ = ["DriftInput", "EvaluationResult", "QualityInput", "evaluate_drift", "
 class EvaluationResult:
     """What an evaluation says.
 
-    `vector` is this window as a WindowVector, None without rows: when nothing in the window was flagged it may join
-    the reference's own windows.
+    `vector` is this window as a WindowVector, None without rows: when the window is `ordinary` it may join the
+    reference's own windows.
     """
 
     findings: tuple[Finding, ...]
@@ -89,7 +90,7 @@ def evaluate_drift(input: DriftInput) -> EvaluationResult:
         }
         drift += total_drift(window, held)
         drift += segment_drift(window, held)
-    findings = (*quality, *judge(drift, levels))
+    findings = (*quality, *judge(drift + _estimates(input, known, quality), levels))
     vector = window_vector(whole, known.reference, input.start, input.end).to_bytes() if whole.rows else None
     return EvaluationResult(findings, whole.rows, vector)
 
@@ -100,11 +101,27 @@ def evaluate_quality(input: QualityInput) -> EvaluationResult:
     return EvaluationResult(tuple(findings), rows, None)
 
 
+def _estimates(input: DriftInput, known: _Known, quality: list[Finding]) -> list[Measurement]:
+    """What the labels will probably say of all versions together and, where there are several, of each."""
+    labelled = known.reference if input.labelled is None else _reference(input.labelled)
+    if labelled.estimation.reason is not None:
+        return []
+    layout = known.reference.layout
+    samples = {
+        version: Sample.merge([Sample.from_bytes(layout, data) for data in parts])
+        for version, parts in input.samples.items()
+        if parts
+    }
+    held = {(finding.version, finding.column) for finding in quality if finding.verdict in FIRING}
+    return estimated_quality(labelled, Sources(samples, input.scored), input.rules, held)
+
+
 def _levels(rules: Rules, noise: Noise) -> dict[Share, float]:
-    """The level of each share: of what is tested against ordinary windows, autocorrelation and all."""
+    """The level of each share: what is tested against ordinary windows' drift knows how alike neighbours are."""
+    rho = {Share.DRIFT: noise.rho, Share.DATA_QUALITY: noise.rho, Share.VOLUME: noise.rho, Share.ESTIMATED: 0.0}
     return {
-        share: level(rules.alarms_per_week * PORTIONS[share], rules.size, rules.every, rules.for_windows, noise.rho)
-        for share in (Share.DRIFT, Share.DATA_QUALITY, Share.VOLUME)
+        share: level(rules.alarms_per_week * PORTIONS[share], rules.size, rules.every, rules.for_windows, alike)
+        for share, alike in rho.items()
     }
 
 

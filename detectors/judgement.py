@@ -19,9 +19,16 @@ class Share(StrEnum):
     DATA_QUALITY = "data_quality"
     VOLUME = "volume"
     QUALITY = "quality"
+    ESTIMATED = "estimated"
 
 
-PORTIONS = {Share.DRIFT: 0.5, Share.DATA_QUALITY: 0.2, Share.VOLUME: 0.1, Share.QUALITY: 0.2}
+PORTIONS = {
+    Share.DRIFT: 0.5,
+    Share.DATA_QUALITY: 0.2,
+    Share.VOLUME: 0.1,
+    Share.QUALITY: 0.15,
+    Share.ESTIMATED: 0.05,
+}
 """The parts of the budget; they add up to 1. Drift tests the most values, so it has the largest."""
 
 

@@ -18,12 +18,11 @@ from detectors.instants import Micros
 from detectors.judgement import PORTIONS, Measurement, Share, judge
 from detectors.layout import MISSING_VALUE, Segmentation
 from detectors.quality import Flaw, Logged, QualityFloor, QualityMetric, Rows, Terms, metrics_of, read_rows
-from detectors.quality.limits import DEFAULT_WORSE, against_limits
+from detectors.quality.limits import DEFAULT_WORSE, against_limits, muted
 from detectors.quality.rows import FLAWED_SHARE
 from detectors.reference import Reference
 from detectors.rules import Rules
 from detectors.values import value_text
-from detectors.variation import CALIBRATED
 
 FEWEST_LOOKED_AT = 20
 """Below this many rows a flaw in what was logged is no share of anything."""
@@ -183,14 +182,7 @@ def _one(
     )
     if judged is None:
         return Measurement(finding, Share.QUALITY, settled=True)
-    return Measurement(finding, Share.QUALITY, judged.beyond, judged.rule, bad=Verdict.DEGRADED, muted=_muted(floor))
-
-
-def _muted(floor: QualityFloor | None) -> Verdict | None:
-    """What a comparison with the reference may say: nothing aloud before enough windows show how a metric varies."""
-    if floor is None or len(floor.windows) >= CALIBRATED:
-        return None
-    return Verdict.CALIBRATING if floor.windows else Verdict.UNCALIBRATED
+    return Measurement(finding, Share.QUALITY, judged.beyond, judged.rule, bad=Verdict.DEGRADED, muted=muted(floor))
 
 
 def _read(frame: bytes, terms: Terms) -> _Joined:

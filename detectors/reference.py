@@ -16,6 +16,7 @@ from detectors.columns import PREDICTION, SCORE, Column, ColumnType, Role
 from detectors.coordinates import Coordinates, Values
 from detectors.distances import coarse_positions
 from detectors.errors import CorruptBlob, EmptyReference, MissingColumn, UnusableColumn, UnusableEventTime
+from detectors.estimation.learning import Estimation, learned_estimation
 from detectors.frames import encode_frame, event_times, plain_values, read_stored_rows, stored_rows
 from detectors.instants import Micros
 from detectors.layout import Layout, NumericLayout, build_layout
@@ -55,7 +56,7 @@ class Reference:
     as text), and `_event_time` and `_label` where there were such columns. `windows` are its own windows in order of
     time, empty without event times. `unseen_rates` is the share of rows with a value that no other window had.
     `classes` are those of a multiclass model, predicted or true, in order of their texts; `catalogue` is what a
-    recommender showed.
+    recommender showed. `estimation` is what its labels taught about quality before labels.
     """
 
     hash: str
@@ -70,6 +71,7 @@ class Reference:
     quality: Mapping[str, QualityFloor]
     classes: tuple[str, ...]
     catalogue: Catalogue
+    estimation: Estimation
     _blobs: tuple[bytes, bytes, bytes, bytes, bytes]
 
     @property
@@ -158,6 +160,7 @@ class Reference:
                 "quality": dict(sorted(self.quality.items())),
                 "classes": self.classes,
                 "catalogue": self.catalogue,
+                "estimation": self.estimation,
             }
         )
 
@@ -189,6 +192,7 @@ class _Head(msgspec.Struct):
     quality: dict[str, QualityFloor]
     classes: tuple[str, ...] = ()
     catalogue: Catalogue = msgspec.field(default_factory=Catalogue)
+    estimation: Estimation = msgspec.field(default_factory=Estimation)
 
 
 _FLOORS: dict[tuple[str, str, str], float | None] = {}
@@ -263,6 +267,14 @@ def build_reference(
         quality=_quality(frame, label, scores, items, terms, number),
         classes=tuple(terms.classes),
         catalogue=catalogue,
+        estimation=learned_estimation(
+            frame,
+            columns,
+            labels=None if label is None else plain_values(frame[label]),
+            scores=None if scores is None else plain_values(frame[scores]),
+            terms=terms,
+            window=number,
+        ),
         _blobs=blobs,
     )
 

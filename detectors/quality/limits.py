@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from detectors.findings import Verdict
 from detectors.quality.floor import QualityFloor
 from detectors.quality.metric import Worse
 from detectors.rules import QualityLimit
+from detectors.variation import CALIBRATED
 
 DEFAULT_WORSE = {"mae": 0.2, "balanced_accuracy": 0.05, "roc_auc": 0.05, "ndcg": 0.1, "hit_rate": 0.1}
 """`worse_than_reference` of the metrics that are judged without being asked for: the main one or two of a task."""
@@ -53,3 +55,10 @@ def against_limits(
     if not found:
         return None
     return min(found, key=lambda pair: (not (pair[0].beyond and pair[0].rule), not pair[0].beyond, pair[1]))[0]
+
+
+def muted(floor: QualityFloor | None) -> Verdict | None:
+    """What a comparison with the reference may say: nothing aloud before enough windows show how a metric varies."""
+    if floor is None or len(floor.windows) >= CALIBRATED:
+        return None
+    return Verdict.CALIBRATING if floor.windows else Verdict.UNCALIBRATED
