@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -77,3 +78,18 @@ class Finding:
     usual: float | None = None
     current: float | None = None
     detail: str | None = None
+
+
+def ordinary(findings: Iterable[Finding]) -> bool:
+    """Whether a window with these findings may help to show what is usual: nothing in it was flagged.
+
+    Drift that may not be told yet, because too few ordinary windows are known, keeps no window out: judged by the
+    chance of rows alone nearly every day drifts, and the few that do not would make the others look odd for good.
+    """
+    return not any(
+        finding.flagged and not (finding.verdict in _LEARNING and finding.signal in _DRIFT) for finding in findings
+    )
+
+
+_LEARNING = frozenset({Verdict.CALIBRATING, Verdict.UNCALIBRATED})
+_DRIFT = frozenset({Signal.FEATURE_DRIFT, Signal.PREDICTION_DRIFT})

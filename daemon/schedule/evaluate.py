@@ -38,7 +38,7 @@ from daemon.store import (
 )
 from daemon.store.due import DueWindow
 from daemon.store.evaluations import Evaluation
-from detectors.findings import Finding, Signal, Verdict
+from detectors.findings import Finding, Signal, Verdict, ordinary
 from detectors.instants import Micros, rfc3339
 from detectors.suite.entries import failed_suite
 
@@ -358,13 +358,12 @@ class Evaluator:
     def _calibrate(
         self, conn: Connection, due: DueWindow, reference: str, result: Verdicts, *, incomplete: bool
     ) -> None:
-        """Adds an unflagged window to those that show what is usual, or takes it back when a revision says otherwise.
+        """Adds an ordinary window to those that show what is usual, or takes it back when a revision says otherwise.
 
         A later window sees only those that ended `allowed_lateness` before it did, so what it sees is final.
         """
         enough = result.rows >= self._watched[due.model].rules.min_rows
-        quiet = not any(finding.flagged for finding in result.findings)
-        vector = result.vector if quiet and enough and not incomplete else None
+        vector = result.vector if ordinary(result.findings) and enough and not incomplete else None
         last = references.last_live_window_end(conn, due.model, reference)
         if due.revision > 0:
             references.revise_live_window(conn, due.model, reference, window_start=due.start, vector=vector)
