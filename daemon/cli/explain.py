@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from daemon.incidents.lines import Line
     from daemon.store import Connection
     from daemon.store.evaluations import ResultRow
+    from detectors.reference import Reference
 
 MEASURES = ["value", "limit", "floor", "p"]
 
@@ -216,6 +217,7 @@ def _reference(conn: Connection, settings: Settings, name: str) -> dict[str, obj
         },
         "false_alarms_per_week": rules.alarms_per_week,
         "level": level(per_week, rules.size, rules.every, rules.for_windows, noise.rho),
+        "estimates": _estimates(conn, reference),
         "columns": [
             {
                 "column": column.name,
@@ -227,6 +229,21 @@ def _reference(conn: Connection, settings: Settings, name: str) -> dict[str, obj
             for column in reference.columns
         ],
     }
+
+
+def _estimates(conn: Connection, reference: Reference) -> dict[str, object]:
+    """Whether quality is estimated before labels come, and how far off the estimates were on the reference."""
+    from daemon.store import collecting, references
+    from detectors.reference import Reference
+
+    stored = references.load(conn, collecting.labelled(conn, reference.hash))
+    labelled = reference if stored is None or stored.hash == reference.hash else Reference.from_bytes(stored.body)
+    learned = labelled.estimation
+    backtests = {
+        metric: {"windows": test.windows, "off": test.off, "usual_off": test.usual_off}
+        for metric, test in learned.backtests.items()
+    }
+    return {"reason": learned.reason, "backtests": backtests}
 
 
 def _finding_json(row: ResultRow) -> dict[str, object]:
@@ -266,6 +283,7 @@ def _print_model(found: dict[str, object]) -> None:
         f"It may raise {found['false_alarms_per_week']:.2g} false alarms a week: a value counts below p = {level:.2g} "
         f"and above its limit, in {found['for']} disjoint windows in a row."
     )
+    _print_estimates(found["estimates"])
     interruptions = found["interruptions"]
     assert isinstance(interruptions, list)
     for span in interruptions:
@@ -317,6 +335,20 @@ def _print_model(found: dict[str, object]) -> None:
     rows = [[c["column"], c["type"], c["role"], c["drift_test"], c["reason"]] for c in columns]
     for text in table(header, rows):
         say(text)
+
+
+def _print_estimates(estimates: object) -> None:
+    from daemon.incidents.words import metric_name
+
+    assert isinstance(estimates, dict)
+    if estimates["reason"]:
+        say(f"Its quality is not estimated before labels come: {estimates['reason']}.")
+        return
+    off = ", ".join(
+        f"{metric_name(metric)} {test['off']:.2g} ({test['usual_off']:.2g})"
+        for metric, test in sorted(estimates["backtests"].items())
+    )
+    say(f"Its quality is estimated before labels come; off by (and what the usual value was off by): {off}.")
 
 
 def _segment(segment: object) -> str | None:

@@ -35,7 +35,7 @@ def root(view: IncidentView) -> Message:
 
 
 def _open(view: IncidentView) -> Message:
-    told = story(view.incident, view.zone)
+    told = story(view.incident, view.zone, view.labels_within)
     title = f"{_emoji(view.incident)} {view.incident.model} · {told.title}"
     changed = [escape(sentence) for sentence in told.changed]
     body = [

@@ -18,6 +18,7 @@ from daemon.incidents.words import (
     length,
     metric_name,
     names,
+    quality_name,
     segment_name,
     subject,
 )
@@ -120,8 +121,7 @@ def _bad_data(key: LineKey, current: float, facts: Facts) -> str:
 
 
 def _quality(key: LineKey, facts: Facts) -> str:
-    name = metric_name(key.metric)
-    name = f"estimated {name}" if facts.estimated or key.signal is Signal.ESTIMATED_QUALITY else name
+    name = quality_name(key)
     current = facts.current if facts.current is not None else facts.value
     if current is None:
         return capital(subject(key))
@@ -173,21 +173,32 @@ class Story:
     state: str
 
 
-def story(incident: Incident, zone: tzinfo = UTC) -> Story:
-    """Tell an incident that has not ended."""
+def story(incident: Incident, zone: tzinfo = UTC, labels_within: Micros | None = None) -> Story:
+    """Tell an incident that has not ended; its model's labels come within a time, None: never."""
     told = [line for line in gravest(incident.lines) if line.told]
     causes = [line for line in told if line.key.signal is Signal.FEATURE_DRIFT]
     heads = [line for line in told if line.key.signal is not Signal.FEATURE_DRIFT] or causes
     causes = [line for line in causes if line not in heads]
+    heads = _measured_first(heads)
     return Story(
         title=title(heads),
-        changed=tuple(_changed(heads)),
+        changed=tuple(_changed(heads, labels_within)),
         since=" · ".join(_since(incident, heads, zone)),
         cause=_cause(causes),
         findings=_findings(incident, told),
         held=_held(incident),
         state=_recovering(incident, heads),
     )
+
+
+def _measured_first(heads: list[Line]) -> list[Line]:
+    """The lines without estimates of what has been measured to be bad too."""
+    known = {(line.key.metric, line.key.segment) for line in heads if line.key.signal is Signal.QUALITY}
+    return [
+        line
+        for line in heads
+        if line.key.signal is not Signal.ESTIMATED_QUALITY or (line.key.metric, line.key.segment) not in known
+    ]
 
 
 def title(heads: list[Line]) -> str:
@@ -199,11 +210,14 @@ def title(heads: list[Line]) -> str:
     return clauses(of_signal, limit=2)
 
 
-def _changed(heads: list[Line]) -> list[str]:
+def _changed(heads: list[Line], labels_within: Micros | None) -> list[str]:
     """Up to three sentences, each subject once, its total before its segments."""
     sentences: dict[str, str] = {}
     for line in heads:
-        sentences.setdefault(subject(line.key), happened(line))
+        text = happened(line)
+        if line.key.signal is Signal.ESTIMATED_QUALITY and labels_within is not None:
+            text += f"; measured {metric_name(line.key.metric)} within {length(labels_within)}"
+        sentences.setdefault(subject(line.key), text)
     changed = list(sentences.values())[:3]
     if any(line.key.signal in INTERRUPTIONS for line in heads):
         changed.append("Drift and quality are held back meanwhile")
@@ -305,7 +319,7 @@ def _finding(line: Line) -> str:
     unit = key.metric in SHARES
     values = [percent(value) for value in known.values()] if unit else aligned(*known.values())
     said = [f"{word} {value}".strip() for word, value in zip(known, values, strict=True)]
-    text = " ".join(filter(None, (key.column, metric_name(key.metric), *said)))
+    text = " ".join(filter(None, (key.column, quality_name(key), *said)))
     return text + (f" ({segment_name(key.segment)})" if key.segment else "")
 
 
@@ -347,5 +361,5 @@ def _now(line: Line) -> str:
         return f" Now {number(latest.current)} (reference {number(latest.usual)})."
     current, usual = aligned(latest.current, latest.usual)
     quality = line.key.signal in (Signal.QUALITY, Signal.ESTIMATED_QUALITY)
-    what = metric_name(line.key.metric) if quality else f"mean {line.key.column or 'label'}"
+    what = quality_name(line.key) if quality else f"mean {line.key.column or 'label'}"
     return f" Now {what} {current} (usual {usual})."

@@ -103,6 +103,16 @@ def metric_name(metric: str) -> str:
     return METRICS.get(metric, metric.replace("_", " "))
 
 
+def quality_name(key: LineKey) -> str:
+    """The metric of a quality line, and whether it is only estimated.
+
+    >>> quality_name(LineKey(Signal.ESTIMATED_QUALITY, "mae"))
+    'estimated MAE'
+    """
+    estimated = "estimated " if key.signal is Signal.ESTIMATED_QUALITY else ""
+    return estimated + metric_name(key.metric)
+
+
 def segment_name(segment: tuple[tuple[str, str], ...]) -> str:
     """The segment's values; `all` for the total.
 
@@ -129,10 +139,8 @@ def subject(key: LineKey) -> str:
             return f"{key.column or 'several columns'} drifted"
         case Signal.LABEL_DRIFT:
             return "labels drifted"
-        case Signal.QUALITY:
-            return f"{metric_name(key.metric)} got worse"
-        case Signal.ESTIMATED_QUALITY:
-            return f"estimated {metric_name(key.metric)} got worse"
+        case Signal.QUALITY | Signal.ESTIMATED_QUALITY:
+            return f"{quality_name(key)} got worse"
         case Signal.NO_PREDICTIONS:
             return "no predictions"
         case Signal.STALLED:
@@ -222,7 +230,7 @@ def name(key: LineKey) -> str:
         case Signal.LABEL_DRIFT:
             noun = "labels"
         case Signal.QUALITY | Signal.ESTIMATED_QUALITY:
-            noun = metric_name(key.metric)
+            noun = quality_name(key)
         case Signal.SCHEMA if key.metric == "lost" and key.column:
             noun = key.column
         case Signal.SCHEMA:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from daemon.config.settings import Labels, Model, Settings
 from daemon.config.windows import allowed_lateness, pane_length
+from daemon.schedule.estimating import open_labels
 from daemon.schedule.rules import rules_of
 from daemon.store import Connection, collecting, due, evaluations, watermarks
 from daemon.store.due import DueWindow, QualityTerms, Retry
@@ -109,7 +110,7 @@ class Watched:
             every=self.every,
             pane=self.pane,
             allowed_lateness=self.lateness,
-            watermark=times.watermark,
+            watermark=times.watermark if flush else self._drift_watermark(conn, times.watermark),
             now=times.now,
             flush=flush,
             since=max(judged_from, open_since or 0),
@@ -146,6 +147,14 @@ class Watched:
             since=max(judged_from, open_since or 0),
             retry=retry,
         )
+
+    def _drift_watermark(self, conn: Connection, watermark: Micros | None) -> Micros | None:
+        """How far drift may be judged: in a replay no window overtakes the labels that its estimate is learned from.
+
+        Otherwise it would depend on the speed of reading whether it has one. By wall clock nothing waits.
+        """
+        held = open_labels(conn, self.model, self.name) if self.clock == "event" else None
+        return watermark if watermark is None or held is None else min(watermark, held)
 
     def _judged_from(self, conn: Connection, kind: str = "drift") -> Micros | None:
         """The first instant that windows to be judged can start at; None while the reference is collected."""

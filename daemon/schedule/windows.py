@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from daemon.config.settings import Model
 from daemon.config.windows import allowed_lateness
+from daemon.schedule.estimating import FROM_ROWS, labelled_reference, scored
 from daemon.schedule.specs import StoredSpecs
 from daemon.schedule.tasks import QualityTask, SuiteTask
 from daemon.store import Connection, collecting, labels, panes, references, seen
@@ -70,7 +71,8 @@ def read_drift(conn: Connection, model: Model, rules: Rules, due: DueWindow, spe
         raise NoReference(f"the reference of spec {spec_hash[:12]} is not in the store")
     profiles: dict[str, list[bytes]] = defaultdict(list)
     samples: dict[str, list[bytes]] = defaultdict(list)
-    on_sample = any(rule.method.startswith("evidently:") for rule in rules.columns.values())
+    by_evidently = any(rule.method.startswith("evidently:") for rule in rules.columns.values())
+    on_sample = by_evidently or model.task in FROM_ROWS
     has_suite = any(not entry.labelled for entry in rules.suite)
     of_suite: list[bytes] = []
     for partial in panes.load_partials(conn, due.model, due.start, due.end):
@@ -98,6 +100,8 @@ def read_drift(conn: Connection, model: Model, rules: Rules, due: DueWindow, spe
             rules=rules,
             # What a reference from live traffic holds was seen there.
             seen=seen.columns(conn, due.model) if collecting.load(conn, due.model) is None else None,
+            labelled=labelled_reference(conn, model, due, spec.reference_hash),
+            scored=scored(conn, model, due),
         ),
         suite=SuiteTask(reference.body, rules, rows, tuple(of_suite)) if has_suite else None,
     )

@@ -11,7 +11,7 @@ Hashes are the unsigned 64-bit ones of `detectors.rows`.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
@@ -253,3 +253,28 @@ def loosest_threshold(conn: Connection, model: str) -> int:
     ).where(label_panes.c.model_id == model_id)
     panes, tightened, below = conn.execute(query).one()
     return HASHES if panes == 0 or tightened < panes else below + SHIFT
+
+
+def texts(conn: Connection, model: str, start: Micros, end: Micros, *, limit: int) -> dict[str, tuple[str, ...]]:
+    """By version the predictions kept as texts in the panes that begin in [start, end): those of lowest hash."""
+    model_id = names.number(conn, model)
+    if model_id is None:
+        return {}
+    table = predictions.c
+    query = (
+        select(table.version_id, table.prediction_text)
+        .where(
+            table.model_id == model_id,
+            table.pane_start >= start,
+            table.pane_start < end,
+            table.prediction_text.is_not(None),
+        )
+        .order_by(table.id_hash, table.item)
+        .limit(limit)
+    )
+    rows = conn.execute(query).all()
+    versions = names.texts(conn, {version for version, _ in rows})
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for version, text in rows:
+        found[versions[version]].append(text)
+    return {version: tuple(found[version]) for version in sorted(found)}

@@ -26,7 +26,7 @@ def document(view: IncidentView, change: str, idempotency_key: str) -> dict[str,
     if incident.state is State.RESOLVED:
         title, text = recovered(incident, view.zone)
     else:
-        told = story(incident, view.zone)
+        told = story(incident, view.zone, view.labels_within)
         title, text = told.title, ". ".join((*told.changed, told.cause)).strip(". ") + "."
     return {
         "type": "driftd.incident",
