@@ -50,7 +50,7 @@ LOOK_SECONDS = 10.0
 """Between two checkpoints nothing but the passing of time makes a window due: then it is asked this often."""
 LOOK_BACK_SECONDS = 600.0
 """How often windows that closed long ago are asked for too: a partition that stood still may still fill them."""
-SUITE_TIMEOUT = 600.0
+SUITE_TIMEOUT = 300.0
 """Evidently takes some seconds, of many columns a minute; longer than this it has hung."""
 
 Lane = tuple[str, str]

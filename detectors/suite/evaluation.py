@@ -98,7 +98,7 @@ def _of_entry(evidently: Evidently, entry: SuiteEntry, rows: Rows, seen: _Seen) 
         values, more = _kept(one.values)
         cut += more
         drift_of_all = one.metric == "DriftedColumnsCount" and "columns" not in entry.parameters
-        note = "; ".join(filter(None, [seen.said, left_out if drift_of_all else ""]))
+        note = "; ".join(filter(None, [one.how and f"by {one.how}", seen.said, left_out if drift_of_all else ""]))
         for value in values:
             (tested if value.tests else untested).append(_of_value(blank, value, note))
     # What holds for the whole, or was tested, is kept before what merely describes.

@@ -56,7 +56,7 @@ class Measured:
     """One metric's result, or in `error` why there is none.
 
     `metric` is its class, `about` the module of Evidently's that defines it; `parameters` are those with which it was
-    made, as text, without its column.
+    made, as text, without its column. `how` names the method that Evidently chose for the values, where it chose one.
     """
 
     metric: str
@@ -65,6 +65,7 @@ class Measured:
     parameters: dict[str, str] = field(default_factory=dict)
     values: Sequence[Value] = ()
     undecided: Sequence[str] = ()
+    how: str | None = None
     error: str | None = None
 
 

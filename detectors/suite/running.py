@@ -33,6 +33,8 @@ _TESTS = {
 }
 _OF_ROWS = ("RowCount", "SumValue", "DuplicatedRowCount", "EmptyRowsCount")
 """Metrics whose one value grows with the number of rows."""
+_METHODS = ("ValueDrift",)
+"""Metrics of one column for which Evidently chooses the method."""
 COLUMNS = "columns"
 _DRIFT_OF_ALL = ("DataDriftPreset", "DriftedColumnsCount")
 """What Evidently refuses as a whole when one of all columns has no value."""
@@ -119,7 +121,8 @@ class Evidently:
             # Evidently has left this context in the middle of the metric.
             self._contexts.pop(entry.default_tests, None)
             return replace(blank, error=_reason(error))
-        return replace(blank, values=values, undecided=undecided)
+        method = result.metric_value_location.metric.params.get("method") if blank.metric in _METHODS else None
+        return replace(blank, values=values, undecided=undecided, how=method)
 
     def _reference_result(self, context: Any, metric: str) -> Any:
         try:
@@ -190,7 +193,7 @@ class Evidently:
             # The drift of one column has a test of its own, by the threshold of its method.
             parameters = result.metric_value_location.metric.params
             limit = parameters.get("threshold")
-            said = f"no drift by {parameters.get('method')} at {limit}"
+            said = f"without drift at {limit:g}"
             return Tested(outcome, None if limit is None else float(limit), said)
         if name in ("is_in", "not_in"):
             return Tested(outcome, None, f"{PHRASES[name]} {', '.join(map(str, made.values))}")

@@ -239,6 +239,7 @@ def test_signals_follow_what_a_metric_is_about() -> None:
     assert signals["MeanValue", "score"] is Signal.DATA_QUALITY
     (age,) = [finding for finding in found if finding.column == "age"]
     assert age.verdict is Verdict.DRIFT
+    assert age.detail == "must be without drift at 0.1; by Wasserstein distance (normed); 400 rows"
 
 
 def test_an_error_is_the_findings_of_its_metric_alone() -> None:
