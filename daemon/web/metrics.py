@@ -26,9 +26,7 @@ class Described:
 
 METRICS: Mapping[str, Described] = {
     "driftd_info": Described("gauge", "Always 1; the version that runs.", ("version",)),
-    "driftd_configuration_valid": Described(
-        "gauge", "1 when the configuration has no mistake, 0 when a model is left out."
-    ),
+    "driftd_configuration_valid": Described("gauge", "1 when the configuration has no mistake, else 0."),
     "driftd_intake_paused": Described("gauge", "1 while the store cannot be used, so that nothing is read; else 0."),
     "driftd_store_bytes": Described("gauge", "Size of the store on disk, write-ahead log included."),
     "driftd_messages_total": Described(
