@@ -8,9 +8,16 @@ import pkgutil
 
 import pytest
 
+import daemon
 import detectors
 
-MODULES = sorted(module.name for module in pkgutil.walk_packages(detectors.__path__, "detectors."))
+MODULES = sorted(
+    module.name
+    for package in (daemon, detectors)
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    # The first runs the command when it is imported, the others run migrations.
+    if not module.name.endswith("__main__") and not module.name.startswith("daemon.store.migrations.")
+)
 
 
 @pytest.mark.parametrize("name", MODULES)
