@@ -6,13 +6,14 @@ Order of precedence: built-in, then `defaults`, then the model.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from daemon.config.changes import with_changes
 from daemon.config.checks import check_installation, check_model, check_shared_topics, placed
 from daemon.config.errors import ConfigurationError, Problem, ordered
-from daemon.config.resolve import Resolver
+from daemon.config.resolve import Resolver, Secrets
 from daemon.config.settings import Model, Settings
 from daemon.config.shape import file_shape, group_of
 from daemon.config.sources import read_sources
@@ -46,13 +47,16 @@ class Examined:
     trees: Mapping[str, Node]
 
 
-def load_leniently(path: Path, *, environ: Mapping[str, str], secrets: bool = True) -> Loaded:
+def load_leniently(
+    path: Path, *, environ: Mapping[str, str], secrets: Secrets = True, changes: Sequence[str] = ()
+) -> Loaded:
     """The settings in a file or folder; a bad model is left out, and its problems are returned with the warnings.
 
-    With `secrets=False` secrets are not read: for a verb that does not need them, where they may not be at hand.
+    With `secrets=False` secrets are not read: for a verb that does not need them, where they may not be at hand; with
+    keys of the file's top level only the secrets below those are. `changes` are laid upon the files, PATH=VALUE each.
     Raises ConfigurationError with everything that is wrong when something outside one model is, or no model is left.
     """
-    examined = examine(path, environ=environ, secrets=secrets)
+    examined = examine(path, environ=environ, secrets=secrets, changes=changes)
     is_bad = any(problem.severity == "error" and problem.model is None for problem in examined.problems)
     if examined.settings is None or is_bad or not examined.models:
         raise ConfigurationError(examined.problems)
@@ -81,19 +85,22 @@ def load_again(path: Path, *, environ: Mapping[str, str], running: Settings) -> 
     return Loaded(settings.model_copy(update={"models": models}), ordered(examined.problems))
 
 
-def examine(path: Path, *, environ: Mapping[str, str], secrets: bool = True) -> Examined:
+def examine(
+    path: Path, *, environ: Mapping[str, str], secrets: Secrets = True, changes: Sequence[str] = ()
+) -> Examined:
     """Read everything and find everything that is wrong; raises only when the main file cannot be read."""
     sources = read_sources(path)
     resolver = Resolver(environ, sources.folder, secrets=secrets)
-    root = resolver.resolve(sources.root, file_shape())
+    written, mistaken = with_changes(sources.root, changes)
+    root = resolver.resolve(written, file_shape())
     entries = dict(root.value) if isinstance(root.value, dict) else {}
     models, defaults = entries.pop("models", None), entries.pop("defaults", None)
     installation = replace(root, value=entries)
-    problems = [*sources.problems, *resolver.problems]
+    problems = [*sources.problems, *mistaken, *resolver.problems]
     if defaults is not None:
         problems += validate(Model, defaults, group_of(Model), ("defaults",), complete=False).problems
     trees = _trees(root, models, defaults, problems)
-    settings = _installation(installation, sources.folder, problems, secrets=secrets)
+    settings = _installation(installation, sources.folder, problems, secrets=secrets is True)
     candidates = _models(trees, settings, _names(installation, "receivers"), problems)
     bad = {problem.model for problem in problems if problem.severity == "error"}
     good = {name: model for name, model in candidates.items() if name not in bad}

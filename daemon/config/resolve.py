@@ -16,14 +16,17 @@ from daemon.config.variables import VariableError, has_variables, substitute
 
 LARGEST_SECRET = 1 << 16
 
+Secrets = bool | frozenset[str]
+"""Whether secrets are read; or below which keys of the file's top level they are."""
+
 
 class Resolver:
     """Walks a tree along its shape; `problems` grows with every mistake, and what is mistaken comes out broken.
 
-    With `secrets=False` secrets stay as they are written and no secret's file is opened.
+    Secrets that are not to be read stay as they are written, and no file of theirs is opened.
     """
 
-    def __init__(self, environ: Mapping[str, str], folder: Path, *, secrets: bool) -> None:
+    def __init__(self, environ: Mapping[str, str], folder: Path, *, secrets: Secrets) -> None:
         self.environ = environ
         self.folder = folder
         self.secrets = secrets
@@ -101,7 +104,7 @@ class Resolver:
         if node.broken or node.value is None or isinstance(node.value, dict):
             return node
         text = node.text
-        if not (leaf.is_secret and not self.secrets) and has_variables(text):
+        if not (leaf.is_secret and not self._reads(node)) and has_variables(text):
             try:
                 text = substitute(text, self.environ)
             except VariableError as error:
@@ -115,9 +118,12 @@ class Resolver:
             text = str(self.folder / text)
         return replace(node, value=text if node.quoted or leaf.is_text or leaf.is_location else resolve(text))
 
+    def _reads(self, secret: Node) -> bool:
+        return self.secrets if isinstance(self.secrets, bool) else str(secret.path[0]) in self.secrets
+
     def _secret_file(self, node: Node) -> Node:
         """The contents of the file that `node` names, without line ends behind them."""
-        if not self.secrets:
+        if not self._reads(node):
             return replace(node, value=f"<{node.text}>")
         node = self._leaf(node, Leaf(is_location=True))
         if node.broken:
