@@ -118,7 +118,10 @@ def _shape(annotation: Any, metadata: Iterable[Any] = ()) -> Shape:
         is_text=str in options or SecretStr in options,
         is_location=Path in options or Location in metadata,
         is_deep=Deep in metadata,
-        stand_in=next((mark.text for mark in metadata if isinstance(mark, StandIn)), StandIn().text),
+        stand_in=next(
+            (mark.text for mark in metadata if isinstance(mark, StandIn)),
+            "1" if int in options or float in options else StandIn().text,
+        ),
     )
 
 

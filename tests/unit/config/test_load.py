@@ -86,6 +86,19 @@ MISTAKES: list[tuple[str, list[str]]] = [
         ],
     ),
     (
+        (
+            "models:\n  m: {predictions: {topic: t}, channel: c, "
+            "columns: {overrides: {x: {missing: {max: .nan}}}}, receivers: q}\n"
+        ),
+        [
+            (
+                "5:85: models.m.columns.overrides.x.missing.max: "
+                "must be between 0 and 1, or between 0% and 100%, not .nan"
+            ),
+            "5:95: models.m.receivers[0]: there is no receiver 'q' (none is defined)",
+        ],
+    ),
+    (
         "models:\n  m: {predictions: {topic: []}, reference: {uri: ''}, channel: c, window: {min_rows: few}}\n",
         [
             "5:21: models.m.predictions.topic: must not be empty",
