@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import yaml
 
-from daemon.store import Store, StoreError, books
+from daemon.store import Store, StoreError, books, evaluations
 from deploy.kafka.local import CHECKOUT
 from detectors.instants import DAY, Micros
 from tests.benchmarks import data
@@ -101,6 +101,15 @@ class Daemon:
         try:
             with store.read() as conn:
                 return sum(counters[counter] for counters in books.books(conn).values())
+        finally:
+            store.close()
+
+    def windows(self) -> int:
+        """How many windows it has judged."""
+        store = Store.open(self.store, writer=False)
+        try:
+            with store.read() as conn:
+                return len({(row.model, row.kind, row.window_end) for row in evaluations.results(conn)})
         finally:
             store.close()
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import numpy as np
 
+from detectors.instants import SECOND, rfc3339
 from tests.benchmarks import daemons, data, topics
 from tests.benchmarks.producer import Plan, producing
 from tests.benchmarks.registry import Figure, Run, Target, benchmark
@@ -15,6 +17,8 @@ LAST = 500_000
 """The memory after so many rows is the highest while the last half a million of them are counted."""
 ROWS_A_WINDOW = 250_000
 WINDOW = "1h"
+LABELLED = 20
+"""One row of so many gets its label, at once."""
 TOPIC, LABELS = "predictions", "labels"
 
 
@@ -39,6 +43,7 @@ def measure(run: Run) -> Iterator[Figure]:
             kafka.bootstrap, [TOPIC], partitions=4, count=MANY, event_rate=ROWS_A_WINDOW / 3600, start=data.START
         )
         with producing(plan) as producer:
+            topics.fill(kafka.bootstrap, LABELS, 4, _labels(plan.event_rate))
             if producer.wait():
                 raise RuntimeError("the rows could not be produced")
         run.say("reading them")
@@ -50,6 +55,7 @@ def measure(run: Run) -> Iterator[Figure]:
                 return taken[-1][0] >= MANY
 
             daemon.wait_until(look, every=0.25)
+            judged = daemon.windows()
     counted, rss = (np.array(column) for column in zip(*taken, strict=True))
     few, many = (int(rss[(counted > rows - LAST) & (counted <= rows)].max()) for rows in (FEW, MANY))
     yield Figure(
@@ -60,7 +66,7 @@ def measure(run: Run) -> Iterator[Figure]:
         peer_value=few / 2**20,
         ratio=many / few,
         target=Target(at_most=1.05),
-        details={"windows": MANY // ROWS_A_WINDOW, "samples": len(rss)},
+        details={"windows": MANY // ROWS_A_WINDOW, "judged": judged, "samples": len(rss)},
     )
     yield Figure(
         case=f"highest in {MANY:,} rows",
@@ -69,3 +75,11 @@ def measure(run: Run) -> Iterator[Figure]:
         target=Target(at_most=300),
         details={"lowest_since_the_first_checkpoint": float(rss[counted > 0].min()) / 2**20},
     )
+
+
+def _labels(event_rate: float) -> Iterator[tuple[int, bytes]]:
+    """The label messages, each with its event time in microseconds."""
+    for number in range(0, MANY, LABELLED):
+        time = data.START + int(number * SECOND / event_rate)
+        body = {"id": data.prediction_id(number), "ts": rfc3339(time), "label": float(number % 10)}
+        yield time, msgspec.json.encode(body)
