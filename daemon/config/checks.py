@@ -24,6 +24,7 @@ from daemon.config.tree import KeyPath, Node, problem_at
 from daemon.config.unavailable import NOT_AVAILABLE
 from daemon.config.vocabulary import (
     CATEGORICAL,
+    ESTIMATED_METRICS,
     EVIDENTLY,
     EVIDENTLY_TESTS,
     FORMATS,
@@ -208,7 +209,8 @@ def _labels_and_quality(model: Model) -> Iterator[Complaint]:
             yield Complaint(path, f"{metric} needs the field of the {scored}", hint, seen)
         elif metric not in NEEDS_SCORE and fields.prediction is None:
             yield Complaint(path, f"{metric} needs the field of the prediction", seen=seen)
-        if model.labels is None and model.task != "none":
+        estimated = model.reference.fields.label is not None and metric in ESTIMATED_METRICS.get(model.task, ())
+        if model.labels is None and model.task != "none" and not estimated:
             yield Complaint(path, "a limit of quality needs `labels`", seen=seen)
         yield from _limit(path, alert)
 

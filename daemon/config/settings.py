@@ -285,7 +285,7 @@ class ReferenceFields(Frozen):
     scores: str | None = None
     """Probabilities by class: objects, or JSON text."""
     label: str | None = None
-    """Labels: the quality that `worse_than_reference` compares with."""
+    """Labels: the quality that `worse_than_reference` compares with, and what estimates of quality are learned from."""
 
 
 class Reference(Frozen):
@@ -386,7 +386,7 @@ class Alerts(Frozen):
     recover_after: Windows = Windows(2)
     """So many disjoint quiet windows in a row close an incident."""
     quality: Mapping[str, QualityAlert] = {}
-    """By metric name; needs labels."""
+    """By metric name; needs labels, or for estimates those of the reference."""
     no_predictions: NoPredictions = NoPredictions()
     """When a producer counts as dead."""
 

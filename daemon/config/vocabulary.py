@@ -48,6 +48,21 @@ QUALITY_METRICS: dict[str, tuple[str, ...]] = {
 
 NEEDS_SCORE = frozenset({"roc_auc", "average_precision", "log_loss", "brier", "calibration_error"})
 
+ESTIMATED_METRICS: dict[str, tuple[str, ...]] = {
+    "regression": ("mae", "rmse"),
+    "binary_classification": (
+        "accuracy",
+        "balanced_accuracy",
+        "precision",
+        "recall",
+        "f1",
+        "roc_auc",
+        "log_loss",
+        "brier",
+    ),
+}
+"""By task, those that are estimated although no labels are read."""
+
 NUMERIC, CATEGORICAL = "numeric", "categorical"
 """The kinds of columns that a method may be for; a boolean column is a categorical one."""
 BOTH = (NUMERIC, CATEGORICAL)

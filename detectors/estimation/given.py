@@ -52,5 +52,6 @@ def given_rows(
         return Given(rows, frame.iloc[read.places], read.places)
     if rows.scores is None:
         return str(rows.no_scores)
-    known = np.isfinite(rows.scores).reshape(len(rows), -1).all(axis=1)
+    finite = np.isfinite(rows.scores)
+    known = finite if finite.ndim == 1 else finite.all(axis=1)
     return Given(rows.take(known), frame.iloc[read.places[known]], read.places[known])

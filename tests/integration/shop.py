@@ -18,6 +18,7 @@ from detectors.instants import DAY, HOUR, Micros
 from tests.unit.schedule.world import REFERENCE_DAYS, ROWS_A_DAY, START, orders
 
 PARTITIONS = 2
+AN_HOUR = pd.Timedelta(hours=1)
 
 
 def produce(bootstrap: str, topic: str, frame: pd.DataFrame) -> None:
@@ -35,11 +36,11 @@ def produce(bootstrap: str, topic: str, frame: pd.DataFrame) -> None:
             _send(producer, topic, number, body, at)
 
 
-def produce_labels(bootstrap: str, topic: str, frame: pd.DataFrame) -> None:
-    """Puts the label of each row on its topic, an hour after its prediction."""
+def produce_labels(bootstrap: str, topic: str, frame: pd.DataFrame, after: pd.Timedelta = AN_HOUR) -> None:
+    """Puts the label of each row on its topic, some time after its prediction."""
     with contextlib.closing(KafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=20)) as producer:
         for number, row in enumerate(frame.to_dict("records")):
-            at = row["ts"] + pd.Timedelta(hours=1)
+            at = row["ts"] + after
             body = {"id": row["id"], "ts": at.strftime("%Y-%m-%dT%H:%M:%SZ"), "label": row["label"]}
             _send(producer, topic, number, body, at)
 

@@ -9,9 +9,10 @@ import sys
 from typing import get_args
 
 from daemon.config.settings import Model
-from daemon.config.vocabulary import EVIDENTLY_TESTS, FORMATS, METHODS, NEEDS_SCORE, QUALITY_METRICS
+from daemon.config.vocabulary import ESTIMATED_METRICS, EVIDENTLY_TESTS, FORMATS, METHODS, NEEDS_SCORE, QUALITY_METRICS
 from daemon.stream.formats import formats
 from detectors import drift, quality
+from detectors.estimation.family import FAMILIES
 
 
 def test_methods() -> None:
@@ -40,6 +41,13 @@ def test_metrics() -> None:
         (metric.task, metric.name) for metric in quality.METRICS
     }
     assert {metric.name for metric in quality.METRICS if metric.scored} == NEEDS_SCORE
+
+
+def test_estimated_metrics() -> None:
+    for task, names in ESTIMATED_METRICS.items():
+        assert task in FAMILIES
+        assert set(names) < set(QUALITY_METRICS[task])
+    assert set(FAMILIES.names()) == {*ESTIMATED_METRICS, "multiclass"}
 
 
 def test_tasks() -> None:
