@@ -47,13 +47,14 @@ def run(
     config: ConfigOption = None,
 ) -> None:
     """Read predictions and labels, judge every window, and tell people; until SIGTERM, or to the end of the data."""
-    from daemon.cli import logs
+    from daemon.cli import allocator, logs
     from daemon.cli.process import Process
     from daemon.cli.signals import Signals
     from daemon.config.errors import ConfigurationError
     from daemon.config.load import load_leniently
     from daemon.web.server import PortTaken
 
+    allocator.restrain(os.environ)
     logs.start(log_level)
     path = config_path(context, config)
     try:

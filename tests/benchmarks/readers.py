@@ -20,12 +20,14 @@ from pathlib import Path
 from kafka import KafkaConsumer
 from kafka.structs import TopicPartition
 
+from daemon.cli import allocator
 from daemon.cli.clock import wall_clock
 from daemon.schedule.references import References
 from daemon.schedule.workers import WorkerPool
 from daemon.store import Store, books
 from daemon.stream.consumer import FETCH_BYTES
-from daemon.stream.intake import Intake, Pace
+from daemon.stream.intake import Intake
+from daemon.stream.pace import Pace
 from daemon.stream.spec import spec_of
 from tests.support.configuration import load
 
@@ -70,6 +72,7 @@ def prepare(configuration: Path) -> None:
 
 def intake(configuration: Path) -> int:
     """Reads every topic to its end into the store, as `driftd run` does, and evaluates nothing."""
+    allocator.restrain(os.environ)
     settings = load(configuration, environ=os.environ)
     store = Store.open(settings.store.path, writer=True)
     reading = Intake(settings, store, clock=wall_clock, until_end=True)
