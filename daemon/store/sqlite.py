@@ -7,6 +7,7 @@ import os
 import socket
 import sqlite3
 import sys
+import time
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,9 @@ from detectors.instants import Micros
 
 BUSY_TIMEOUT_MS = 5_000
 PAGE_CACHE_KIB = 32_768
+
+_LOOKS = 100
+_LOOK_SECONDS = 0.01
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -48,11 +52,9 @@ class WriterLock:
             self._fd = os.open(lock_file(path), os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise unavailable(error, path) from error
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        if not _take(self._fd):
             os.close(self._fd)
-            raise StoreHeld(str(path), read_holder(path)) from error
+            raise StoreHeld(str(path), read_holder(path))
         self._me = Holder(
             pid=os.getpid(),
             command=holder or " ".join(sys.argv)[:200] or "python",
@@ -83,6 +85,27 @@ class WriterLock:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def _take(fd: int) -> bool:
+    """Lock for writing; False when another process has done so."""
+    for _ in range(_LOOKS):
+        if _locks(fd, fcntl.LOCK_EX):
+            return True
+        if not _locks(fd, fcntl.LOCK_SH):
+            return False
+        # Somebody only looks, as `is_held` does, and is soon gone: a daemon must not be sent away for that.
+        fcntl.flock(fd, fcntl.LOCK_UN)
+        time.sleep(_LOOK_SECONDS)
+    return False
+
+
+def _locks(fd: int, how: int) -> bool:
+    try:
+        fcntl.flock(fd, how | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def lock_file(path: Path) -> Path:
@@ -117,11 +140,7 @@ def is_held(path: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    else:
-        return False
+        return not _locks(fd, fcntl.LOCK_SH)
     finally:
         os.close(fd)
 

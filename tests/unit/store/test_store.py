@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from daemon.store import Store, StoreError, StoreHeld, StoreMissing, StoreUnavailable, status
-from daemon.store.sqlite import is_held, read_holder
+from daemon.store.sqlite import is_held, lock_file, read_holder
 
 
 @contextmanager
@@ -79,6 +81,22 @@ def test_the_lock_goes_with_its_process_even_by_sigkill(path: Path) -> None:
 
         assert not is_held(path)
         Store.open(path, writer=True).close()
+
+
+def test_who_only_looks_whether_there_is_a_writer_keeps_none_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given one who looks, and so shares the lock until the writer has waited for the first time
+    with lock_file(path).open("w") as looker:
+        fcntl.flock(looker, fcntl.LOCK_SH)
+        waited = []
+
+        def wait(seconds: float) -> None:
+            waited.append(seconds)
+            fcntl.flock(looker, fcntl.LOCK_UN)
+
+        monkeypatch.setattr(time, "sleep", wait)
+        # Then the writer comes in
+        Store.open(path, writer=True).close()
+    assert len(waited) == 1
 
 
 def test_two_names_of_one_file_share_the_lock(path: Path, store: Store) -> None:
