@@ -28,7 +28,7 @@ from kafka.errors import KafkaError
 HOST = "127.0.0.1"
 CHECKOUT = Path(__file__).resolve().parents[2]
 JARS = CHECKOUT / ".kafka" / "jars"
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 STOP_SECONDS = 10.0
 LOG_LINES = 20
 

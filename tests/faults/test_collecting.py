@@ -15,6 +15,7 @@ from kafka import KafkaProducer
 from daemon.store import Store, books, collecting, panes, references
 from detectors.instants import HOUR, MINUTE, SECOND, Micros, parse_rfc3339, rfc3339
 from tests.conftest import Broker, MakeTopic
+from tests.faults.scenario import END_SECONDS
 from tests.support.daemon import Daemon
 
 START: Micros = parse_rfc3339("2013-03-01T00:00:00Z")
@@ -117,13 +118,13 @@ def test_killed_at_every_step_the_reference_and_the_verdicts_are_the_same(
     try:
         # When one runs through, and the other is killed at every step
         steady.start("--until-end")
-        assert steady.wait(120) == 0, steady.tail()
+        assert steady.wait(END_SECONDS) == 0, steady.tail()
         for point in POINTS:
             killed.start("--until-end", crash_at=point)
-            killed.wait(120)
+            killed.wait(END_SECONDS)
             assert killed.was_killed, f"it ended with {killed.status} before {point}\n{killed.tail()}"
         killed.start("--until-end")
-        assert killed.wait(120) == 0, killed.tail()
+        assert killed.wait(END_SECONDS) == 0, killed.tail()
         # Then
         wanted, found = outcome(steady), outcome(killed)
     finally:

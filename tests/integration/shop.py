@@ -83,7 +83,7 @@ def configure(
     return path
 
 
-def driftd(*arguments: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+def driftd(*arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     """Runs the command to its end."""
     return subprocess.run(
         [Path(sys.executable).with_name("driftd"), *arguments],

@@ -38,7 +38,7 @@ def kept(own_broker: LocalKafka, request: pytest.FixtureRequest) -> str:
 def produce(bootstrap: str, topic: str, values: list[bytes], **settings: object) -> None:
     with contextlib.closing(KafkaProducer(bootstrap_servers=bootstrap, acks="all", **settings)) as producer:
         for sent in [producer.send(topic, value, partition=0) for value in values]:
-            sent.get(timeout=30)
+            sent.get(timeout=60)
 
 
 def consume(bootstrap: str, topic: str, count: int) -> list[bytes]:
@@ -107,7 +107,7 @@ def test_the_broker_dies_with_a_parent_that_is_killed(tmp_path: Path, kafka_jars
         assert parent.stdout is not None
         broker = psutil.Process(int(parent.stdout.readline()))
         parent.kill()
-    psutil.wait_procs([broker], timeout=20)
+    psutil.wait_procs([broker], timeout=60)
     assert not broker.is_running()
 
 

@@ -24,7 +24,7 @@ from daemon.cli.errors import Exit
 from tests.conftest import Broker, MakeTopic
 from tests.integration.shop import configure, driftd, orders, produce, results
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 
 
 class Service:
@@ -93,7 +93,7 @@ def running(config: Path, *arguments: str, **environment: str) -> Iterator[Servi
 
 def ask(address: str, path: str) -> tuple[int, str]:
     try:
-        with urlopen(f"http://{address}{path}", timeout=10) as answer:
+        with urlopen(f"http://{address}{path}", timeout=30) as answer:
             return answer.status, answer.read().decode()
     except HTTPError as error:
         with error:
@@ -245,7 +245,7 @@ def test_a_worker_that_is_killed_costs_nothing(kafka: Broker, topic: MakeTopic, 
     produce(kafka.bootstrap, predictions, orders(0, 4, seed=5))
     config = configure(tmp_path, kafka.bootstrap, predictions, None)
     with running(config, "--until-end", DRIFTD_CRASH_AT="worker.before_result:3") as service:
-        assert service.process.wait(timeout=120) == 0
+        assert service.process.wait(timeout=PATIENCE) == 0
     assert "worker ended during" in service.log()
     found = results(config)
     assert "error" not in {row["verdict"] for row in found}

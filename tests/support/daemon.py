@@ -20,7 +20,7 @@ from deploy.kafka.local import CHECKOUT
 
 MARK = "DRIFTD_TEST_PROCESS"
 COMMAND = (sys.executable, "-c", "from daemon.cli import main; main()")
-PATIENCE = 60.0
+PATIENCE = 180.0
 POLL = 0.05
 
 
@@ -122,7 +122,7 @@ class Daemon:
     def assert_no_orphan(self) -> None:
         """After its death its workers end too, by themselves and soon."""
         assert not self.running
-        wait_until(lambda: not self.left_behind(), f"orphans end: {self.left_behind()}", self, 20)
+        wait_until(lambda: not self.left_behind(), f"orphans end: {self.left_behind()}", self)
 
     def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Another verb of the command, over the same configuration."""

@@ -129,7 +129,7 @@ def test_a_killed_daemon_leaves_no_worker_behind(tmp_path: Path) -> None:
     worker = psutil.Process(int(started.read_text()))
     daemon.kill()
     daemon.wait()
-    worker.wait(timeout=10)
+    worker.wait(timeout=60)
 
 
 def test_a_worker_imports_neither_the_store_nor_kafka_nor_slack() -> None:

@@ -27,7 +27,7 @@ from detectors.sample import Sample
 
 START: Micros = 1_359_676_800_000_000
 """2013-02-01T00:00:00Z."""
-PATIENCE = 60.0
+PATIENCE = 180.0
 HURRY = Pace(poll=0.05, gather=0.0, topics=0.2, specs=0.05, retry=0.1, watermark=0.0)
 
 
