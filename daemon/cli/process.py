@@ -27,6 +27,7 @@ from daemon.schedule.traffic import Traffic
 from daemon.schedule.workers import WorkerPool
 from daemon.store import Store, StoreError, status
 from daemon.stream.collection import collecting_spec
+from daemon.stream.consumer import Consumer
 from daemon.stream.errors import KafkaUnreachable, TopicsMissing
 from daemon.stream.intake import Intake
 from daemon.stream.spec import Spec, spec_of
@@ -73,6 +74,7 @@ class Process:
 
     `run` returns the exit code. When it has ended because the configuration was read anew, `successor` is what the next
     process is to run by: all that a model has come to is in the store, so a change is a restart without a new start.
+    `consumer` and `commits` are for a replay, which reads files, or Kafka without telling it how far it is.
     """
 
     def __init__(
@@ -85,6 +87,8 @@ class Process:
         signals: Signals,
         read_again: Callable[[Settings], Configured],
         problems: tuple[str, ...] = (),
+        consumer: Callable[..., Consumer] = Consumer,
+        commits: bool = True,
     ) -> None:
         self.successor: Configured | None = None
         self._settings = settings
@@ -117,6 +121,8 @@ class Process:
             until_end=until_end,
             wake=self._after_checkpoint,
             abandoned=lambda: [*self._references.unusable(), *self._live.unusable()],
+            consumer=consumer,
+            commits=commits,
         )
         self._started_at = self._intake.last_poll
         self._ticks = Ticks()
@@ -237,7 +243,7 @@ class Process:
 
     def _failed(self, error: BaseException) -> int:
         if isinstance(error, KafkaUnreachable):
-            log.error("Kafka does not answer: %s", error)
+            log.error("%s", error)
             return Exit.UNREACHABLE
         if isinstance(error, TopicsMissing):
             log.error("%s", error)

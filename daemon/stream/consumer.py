@@ -1,26 +1,24 @@
 """One Kafka consumer that reads assigned partitions from offsets of the caller's own choice.
 
 kafka-python's parts that are not public (it has no other way to a topic's id, or to a bound on a metadata request) are
-used in this module and in `records` only.
+used in this module, in `connecting` and in `records` only.
 """
 
 from __future__ import annotations
 
 import logging
-import socket
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kafka import KafkaConsumer
-from kafka.cluster import collect_hosts
 from kafka.errors import KafkaError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError, for_code
-from kafka.net.compat import KafkaNetClient
-from kafka.net.inet import KafkaNetSocket
 from kafka.protocol.metadata import MetadataRequest
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from daemon.config.settings import Kafka
+from daemon.stream import connecting
 from daemon.stream.errors import KafkaUnreachable
 from daemon.stream.records import PartitionRecords
 
@@ -31,7 +29,7 @@ CALL_MS = 5_000
 COMMIT_MS = 1_000
 BOOTSTRAP_MS = 5_000
 FETCH_BYTES = 16 << 20
-_PROBE_SECONDS = 2.0
+_COMMIT_REST_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,79 +51,6 @@ class Cluster:
     unsettled: frozenset[str]
 
 
-class _Direct(KafkaNetSocket):  # type: ignore[misc]
-    """kafka-python's own way to connect, which forgets to close the socket of a connection that was refused.
-
-    While a broker is away that happens every second. Its way to name another one is a proxy's address.
-    """
-
-    SCHEMES = ("direct",)
-
-    async def sock_connect(self, net: Any, sock: socket.socket, sockaddr: Any, timeout_at: float | None = None) -> Any:
-        try:
-            return await super().sock_connect(net, sock, sockaddr, timeout_at=timeout_at)
-        except BaseException:
-            sock.close()
-            raise
-
-
-def connection(kafka: Kafka) -> dict[str, Any]:
-    """The settings of a connection, as kafka-python's clients take them."""
-    options: dict[str, Any] = {
-        "bootstrap_servers": list(kafka.bootstrap_servers),
-        "security_protocol": kafka.security_protocol,
-        "proxy_url": "direct://",
-    }
-    if kafka.sasl is not None:
-        options |= {
-            "sasl_mechanism": kafka.sasl.mechanism,
-            "sasl_plain_username": kafka.sasl.username,
-            "sasl_plain_password": kafka.sasl.password.get_secret_value(),
-        }
-    if kafka.ssl is not None:
-        files = {
-            "ssl_cafile": kafka.ssl.ca_file,
-            "ssl_certfile": kafka.ssl.certificate_file,
-            "ssl_keyfile": kafka.ssl.key_file,
-        }
-        options |= {name: str(path) for name, path in files.items() if path is not None}
-        options["ssl_check_hostname"] = kafka.ssl.check_hostname
-    return options
-
-
-def _open(kafka: Kafka, timeout_ms: int, **options: Any) -> KafkaConsumer:
-    """A connected client.
-
-    Raises:
-        KafkaUnreachable: no broker answers.
-    """
-    where = ", ".join(kafka.bootstrap_servers)
-    # A client that cannot connect leaves a thread and its sockets behind, and this is tried again every second: so a
-    # plain connection comes first, and the client's own network is kept at hand to be closed.
-    if not any(_listens(host, port) for host, port, _ in collect_hosts(list(kafka.bootstrap_servers))):
-        raise KafkaUnreachable(f"Kafka at {where} does not answer.")
-    made: list[KafkaNetClient] = []
-
-    def client(**settings: Any) -> KafkaNetClient:
-        made.append(KafkaNetClient(**settings))
-        return made[-1]
-
-    try:
-        return KafkaConsumer(**connection(kafka) | {"bootstrap_timeout_ms": timeout_ms}, kafka_client=client, **options)
-    except KafkaError as error:
-        for network in made:
-            network.close()
-        raise KafkaUnreachable(f"Kafka at {where} does not answer: {error}") from error
-
-
-def _listens(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), timeout=_PROBE_SECONDS).close()
-    except OSError:
-        return False
-    return True
-
-
 class Consumer:
     """Reads the partitions that it is given; never commits by itself and never resets an offset by itself."""
 
@@ -135,9 +60,11 @@ class Consumer:
         Raises:
             KafkaUnreachable: no broker answers.
         """
-        self._kafka = _open(
+        self._failures = connecting.Failures(kafka)
+        self._kafka = connecting.open_consumer(
             kafka,
             BOOTSTRAP_MS,
+            self._failures,
             client_id=client_id,
             group_id=None,
             auto_offset_reset="none",
@@ -170,6 +97,7 @@ class Consumer:
             return await manager.wait_for(manager.send(request), CALL_MS)
 
         answer = self._kafka._net.run(ask)
+        self._failures.connected()
         found: dict[str, Topic] = {}
         forbidden: set[str] = set()
         unsettled: set[str] = set()
@@ -183,6 +111,10 @@ class Consumer:
             elif error is not UnknownTopicOrPartitionError:
                 unsettled.add(topic.name)
         return Cluster(answer.cluster_id or "", found, frozenset(forbidden), frozenset(unsettled))
+
+    def why(self, error: KafkaError) -> str:
+        """Why Kafka has not answered, as far as its connections tell."""
+        return self._failures.sentence(error)
 
     def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Read exactly these partitions, each from its offset."""
@@ -254,7 +186,7 @@ class Consumer:
 
     def close(self) -> None:
         """Close the connections."""
-        self._kafka.close(autocommit=False, timeout_ms=1_000)
+        connecting.close_consumer(self._kafka)
 
 
 class Committer:
@@ -268,14 +200,15 @@ class Committer:
         self._group = group
         self._client_id = client_id
         self._kafka: KafkaConsumer | None = None
+        self._not_before = 0.0
 
-    def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
-        """Commit, and give up after a second; False when it did not work."""
-        if not offsets:
-            return True
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commit, and give up after a second; when that did not work, nothing happens for a minute."""
+        if not offsets or time.monotonic() < self._not_before:
+            return
         try:
             if self._kafka is None:
-                self._kafka = _open(
+                self._kafka = connecting.open_consumer(
                     self._settings,
                     COMMIT_MS,
                     client_id=self._client_id,
@@ -289,11 +222,10 @@ class Committer:
         except (KafkaError, KafkaUnreachable) as error:
             log.info("Kafka did not take the committed offsets, which are only for lag tools: %s", error)
             self.close()
-            return False
-        return True
+            self._not_before = time.monotonic() + _COMMIT_REST_SECONDS
 
     def close(self) -> None:
         """Close the connections."""
         if self._kafka is not None:
-            self._kafka.close(autocommit=False, timeout_ms=1_000)
+            connecting.close_consumer(self._kafka)
             self._kafka = None

@@ -17,7 +17,8 @@ from daemon.config.windows import pane_length
 from daemon.store import books, panes, specs
 from daemon.store.specs import Activation
 from daemon.store.store import Store
-from daemon.stream.intake import Intake, Pace
+from daemon.stream.intake import Intake
+from daemon.stream.pace import Pace
 from daemon.stream.spec import Spec, fields_of
 from detectors.columns import Role, infer_columns
 from detectors.instants import HOUR, MINUTE, SECOND, Micros, rfc3339
