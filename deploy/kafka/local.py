@@ -25,7 +25,8 @@ from typing import Self
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
-HOST = "127.0.0.1"
+from deploy.kafka.secured import HOST, OpensslFailed, Secured
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 JARS = CHECKOUT / ".kafka" / "jars"
 START_SECONDS = 120.0
@@ -92,6 +93,7 @@ class LocalKafka:
         heap: Java's `-Xmx`.
         properties: broker settings laid over those above, `log.segment.bytes` for one.
         jvm: flags of the virtual machine; the default trades throughput for a quick start.
+        users: passwords by name; with any there are listeners for them over TLS as well: see `secured`.
     """
 
     def __init__(
@@ -103,10 +105,15 @@ class LocalKafka:
         heap: str = "512m",
         properties: Mapping[str, str] = MappingProxyType({}),
         jvm: Sequence[str] = QUICK_START,
+        users: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.directory = directory.resolve()
         self.port = _free_port() if port is None else port
         self.bootstrap = f"{HOST}:{self.port}"
+        self.secured: Secured | None = None
+        if users:
+            sasl_ssl, ssl = _free_port(), _free_port()
+            self.secured = Secured(self.directory / "certificates", users, sasl_ssl=sasl_ssl, ssl=ssl)
         self._jars = JARS if jars is None else jars
         self._java_flags = (f"-Xmx{heap}", *jvm, *_LOGGING)
         self._overrides = dict(properties)
@@ -190,10 +197,20 @@ class LocalKafka:
 
     def _write_settings(self) -> Path:
         controller = _free_port()
+        listeners = f"PLAINTEXT://{self.bootstrap}"
+        secured: Mapping[str, str] = {}
+        if self.secured is not None:
+            try:
+                self.secured.make_certificates()
+            except OpensslFailed as error:
+                raise LocalKafkaError(str(error)) from error
+            listeners += f",{self.secured.listeners}"
+            secured = self.secured.properties
         settings = {
             **_DEFAULTS,
-            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{HOST}:{controller}",
-            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
+            **secured,
+            "listeners": f"{listeners},CONTROLLER://{HOST}:{controller}",
+            "advertised.listeners": listeners,
             "controller.quorum.voters": f"1@{HOST}:{controller}",
             "log.dirs": str(self._data),
             **self._overrides,
@@ -206,6 +223,7 @@ class LocalKafka:
         # A directory whose formatting was interrupted holds a part of it; the tool itself finishes the rest.
         command = [*self._java(), "kafka.tools.StorageTool", "format", "--ignore-formatted"]
         command += ["--cluster-id", _cluster_id(), "--config", str(settings)]
+        command += self.secured.format_options if self.secured is not None else []
         with self.log.open("ab") as log:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
         if done.returncode:
