@@ -6,13 +6,15 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from deploy.kafka.local import CHECKOUT
 from detectors.evaluation import evaluate_drift
 from detectors.findings import Signal
 from detectors.instants import SECOND
-from tests.benchmarks import data, quiet
+from detectors.rules import Rules
+from tests.benchmarks import data, flight_days, judges, kinds, verdicts
 from tests.benchmarks.__main__ import main
 from tests.benchmarks.producer import Plan, plan_rows
 from tests.benchmarks.registry import NAMES, Benchmark, Figure, Run, Target, load
@@ -80,13 +82,47 @@ def test_a_window_of_made_up_rows_is_judged_column_by_column() -> None:
     assert len(judged) == data.NUMERIC + data.CATEGORICAL
 
 
-def test_quiet_flags_a_change_and_nothing_else() -> None:
-    days = [data.features(400, seed).assign(at=np.arange(400) * 1_000) for seed in range(15)]
-    same, moved = data.features(400, 99), data.features(400, 98)
-    moved["num_00"] += 10.0
-    found = quiet.judged(days, [same.assign(at=0), moved.assign(at=0)])
-    assert [sorted(columns) for columns in found.driftd] == [[], ["num_00"]]
-    assert "num_00" in found.evidently[1]
+def test_each_judge_flags_a_change_and_driftd_nothing_else() -> None:
+    days = [kinds.plain(400, seed) for seed in range(15)]
+    judge, evidently = judges.Judge.of(days, Rules()), judges.evidently_defaults(days)
+    assert judges.flagged(judge.evaluate(kinds.plain(400, 99), 0)) == set()
+    column, change = kinds.CHANGES["+0.5 sigma"]
+    moved = change(kinds.plain(400, 98), np.random.default_rng(0))
+    results = [judge.evaluate(moved, number) for number in range(4)]
+    assert judges.flagged(results[0]) == {column}
+    assert column in judge.over_sigmas(results[0])
+    assert evidently(moved, [column]) == {column}
+    policy = judges.loud(judge.reference)
+    assert list(judges.opened([result.findings for result in results], policy)) == [1]
+    assert judges.delay([result.findings for result in results], policy) == 2.0
+
+
+@pytest.mark.parametrize("name", kinds.CHANGES)
+def test_a_change_changes_its_column_and_only_where_it_says(name: str) -> None:
+    column, change = kinds.CHANGES[name]
+    frame = kinds.plain(2_000, 1)
+    kept = frame.copy()
+    changed = change(frame, np.random.default_rng(0))
+    pd.testing.assert_frame_equal(frame, kept)
+    moved = {str(c) for c in frame if not frame[c].equals(changed[c])}
+    assert moved == ({"first", "second"} if "swapped" in name else {column})
+
+
+def test_references_in_real_order_come_before_their_windows() -> None:
+    days = [pd.DataFrame({"day": [i]}) for i in range(30)]
+    pairs = list(flight_days.in_order(days, 10, 5, step=7))
+    assert [int(before[0]["day"].iloc[0]) for before, _ in pairs] == [0, 7, 14]
+    for before, after in pairs:
+        assert (len(before), len(after)) == (10, 5)
+        assert int(after[0]["day"].iloc[0]) == int(before[-1]["day"].iloc[0]) + 1
+
+
+def test_a_tally_holds_a_target_against_driftds_own_share() -> None:
+    tally = verdicts.Tally()
+    tally.add(["a", "b"], {"a"}, {"a", "b"}, None)
+    figure = tally.figure("case", fewer=True, target=Target(at_most=60.0))
+    assert (figure.driftd, figure.peer_value, figure.ratio, figure.met) == (50.0, 100.0, None, True)
+    assert tally.figure("case", fewer=True).ratio == 2.0
 
 
 def test_a_figure_says_whether_it_met_its_target() -> None:
