@@ -232,7 +232,7 @@ def _reason(kafka: Kafka, failure: Exception) -> str:
         case SaslAuthenticationFailedError() if kafka.sasl is not None:
             return (
                 f"Kafka at {where} refuses the user {kafka.sasl.username!r}: check kafka.sasl. A password file is read "
-                f"when driftd starts. ({str(failure).rpartition('Error: ')[2]})"
+                f"when driftd starts, and at SIGHUP. ({str(failure).rpartition('Error: ')[2]})"
             )
         case UnsupportedSaslMechanismError() if kafka.sasl is not None:
             return (

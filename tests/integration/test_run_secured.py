@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,13 @@ from kafka import KafkaAdminClient
 
 from daemon.cli.errors import Exit
 from daemon.config.settings import Kafka
-from daemon.store import Store, status
 from daemon.stream import consumer
 from daemon.stream.consumer import Consumer
 from daemon.stream.errors import KafkaUnreachable
 from deploy.kafka.local import LocalKafka
 from deploy.kafka.secured import Secured, make_authority
 from tests.integration.shop import configure, driftd, orders, produce, results
-from tests.unit.stream.world import running, settings, until
+from tests.integration.test_run_service import running, until
 
 pytestmark = pytest.mark.xdist_group("secured Kafka")
 
@@ -50,6 +50,17 @@ def by_password(secured: Secured, **changes: Any) -> dict[str, Any]:
     return {"bootstrap_servers": [secured.sasl_ssl], "security_protocol": "SASL_SSL", "sasl": sasl, "ssl": ssl}
 
 
+def configure_by_file(broker: LocalKafka, secured: Secured, folder: Path, password: str) -> Path:
+    """A configuration that names a file with this password."""
+    config = configure(folder, broker.bootstrap, TOPIC, None)
+    document = yaml.safe_load(config.read_text())
+    (folder / "password").write_text(f"{password}\n")
+    document["kafka"] = by_password(secured, password_file="password")
+    del document["kafka"]["sasl"]["password"]
+    config.write_text(yaml.safe_dump(document))
+    return config
+
+
 def by_certificate(secured: Secured, **changes: Any) -> dict[str, Any]:
     """The section `kafka` that is let in by a client's certificate; `changes` go into `ssl`."""
     own = {"certificate_file": str(secured.certificate_file), "key_file": str(secured.key_file)}
@@ -60,14 +71,9 @@ def by_certificate(secured: Secured, **changes: Any) -> dict[str, Any]:
 def test_a_run_over_tls_with_a_password_and_the_reasons_why_another_is_not_let_in(
     broker: LocalKafka, secured: Secured, tmp_path: Path
 ) -> None:
-    # Given a configuration with the password in a file
+    # Given the password in a file
     produce(broker.bootstrap, TOPIC, orders(0, 2, seed=5))
-    config = configure(tmp_path, broker.bootstrap, TOPIC, None)
-    document = yaml.safe_load(config.read_text())
-    (tmp_path / "password").write_text(f"{PASSWORD}\n")
-    document["kafka"] = by_password(secured, password_file="password")
-    del document["kafka"]["sasl"]["password"]
-    config.write_text(yaml.safe_dump(document))
+    config = configure_by_file(broker, secured, tmp_path, PASSWORD)
     # When and then
     done = driftd("run", "--until-end", "--config", config)
     assert done.returncode == 0, done.stderr
@@ -79,6 +85,7 @@ def test_a_run_over_tls_with_a_password_and_the_reasons_why_another_is_not_let_i
     assert f"Kafka at {secured.sasl_ssl} refuses the user 'driftd': check kafka.sasl." in done.stderr
     # Given the wrong authority
     make_authority(tmp_path / "stranger.pem")
+    document = yaml.safe_load(config.read_text())
     document["kafka"]["ssl"]["ca_file"] = "stranger.pem"
     config.write_text(yaml.safe_dump(document))
     done = driftd("check", "--live", "--config", config)
@@ -86,19 +93,17 @@ def test_a_run_over_tls_with_a_password_and_the_reasons_why_another_is_not_let_i
     assert f"Kafka at {secured.sasl_ssl} and driftd cannot agree on TLS: check kafka.ssl" in done.stderr
 
 
-def test_a_service_that_is_not_let_in_says_so_and_keeps_trying(secured: Secured, tmp_path: Path) -> None:
-    of = settings(tmp_path / "store.db", kafka=by_password(secured, password="another"))
-    with Store.open(of.store.path, writer=True) as store, running(of, store) as intake:
-
-        def notes() -> list[str]:
-            with store.read() as conn:
-                return [
-                    note.sentence for note in status.load_notes(conn) if "refuses the user 'driftd'" in note.sentence
-                ]
-
-        until(lambda: len(notes()) == 1, "a sentence in the status")
-        before = intake.last_poll
-        until(lambda: intake.last_poll > before, "another attempt")
+def test_a_service_that_is_not_let_in_says_so_and_tries_again_with_what_the_file_holds_then(
+    broker: LocalKafka, secured: Secured, tmp_path: Path
+) -> None:
+    config = configure_by_file(broker, secured, tmp_path, "another")
+    with running(config) as service:
+        service.wait_for("refuses the user 'driftd'")
+        until("the status says so", lambda: "refuses the user 'driftd'" in driftd("status", "--config", config).stdout)
+        (tmp_path / "password").write_text(PASSWORD)
+        service.process.send_signal(signal.SIGHUP)
+        until("it was let in", lambda: "refuses" not in driftd("status", "--config", config).stdout)
+        assert service.end() == 0
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256"])
