@@ -354,7 +354,7 @@ class Segments(Frozen):
     max_values: int = Field(default=20, ge=1, le=1000)
     """The reference's commonest values have their own segment, the others share one."""
     min_rows: int = Field(default=500, ge=1)
-    """A segment's window with fewer rows grows backwards."""
+    """A segment with fewer rows in a window is not judged in it: `insufficient_data`."""
 
 
 class QualityAlert(Frozen):
