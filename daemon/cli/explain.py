@@ -14,6 +14,7 @@ from daemon.cli.times import minute, second
 
 if TYPE_CHECKING:
     from daemon.config.settings import Settings
+    from daemon.incidents.cause import Cause
     from daemon.incidents.incident import Incident
     from daemon.incidents.lines import Line
     from daemon.store import Connection
@@ -71,8 +72,21 @@ def _incident_json(incident: Incident, settings: Settings) -> dict[str, object]:
         "since": second(incident.since),
         "resolved_at": second(incident.resolved_at),
         "revision": incident.revision,
+        "where": incident.where or None,
+        "causes": None if incident.causes is None else [_cause_json(cause) for cause in incident.causes],
         "timeline": [{"at": second(entry.at), "text": entry.text} for entry in incident.timeline],
         "lines": [_line_json(line, settings, incident.model) for line in incident.lines],
+    }
+
+
+def _cause_json(cause: Cause) -> dict[str, object]:
+    return {
+        "kind": cause.kind.value,
+        "text": cause.text,
+        "column": cause.column,
+        "at": second(cause.at),
+        "score": cause.score,
+        "reason": cause.reason,
     }
 
 
@@ -111,10 +125,27 @@ def _print_incident(incident: Incident, settings: Settings) -> None:
     say()
     _print_lines([_line_json(line, settings, incident.model) for line in incident.lines])
     say()
+    _print_causes(incident)
     for entry in incident.timeline:
         say(f"{minute(entry.at)}  {entry.text}")
     say()
     say(f"All its findings: driftd results --model {incident.model} --since {second(incident.since)}")
+
+
+def _print_causes(incident: Incident) -> None:
+    """Every candidate, the likeliest first, with the reason of its place."""
+    if incident.causes is None:
+        return
+    if not incident.causes:
+        say("Nothing that changed at about that time is known: no column, version, lag or late rows of this model.")
+        say()
+        return
+    say("What may have brought it about, the likeliest first (the score orders, it is no probability):")
+    header = ["score", "what", "since", "why here"]
+    rows = [[f"{cause.score:.2f}", cause.text, minute(cause.at), cause.reason] for cause in incident.causes]
+    for text in table(header, rows, right=["score"]):
+        say(text)
+    say()
 
 
 def _print_lines(lines: list[dict[str, object]]) -> None:

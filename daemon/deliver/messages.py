@@ -41,7 +41,7 @@ def _open(view: IncidentView) -> Message:
     body = [
         " ".join([f"*{changed[0]}.*", *(f"{sentence}." for sentence in changed[1:])]),
         escape(told.since),
-        *(escape(line) for line in (told.cause, told.state, told.held) if line),
+        *(escape(line) for line in (told.cause, told.before, told.state, told.held) if line),
     ]
     blocks = [_header(title), _section("\n".join(body))]
     if told.findings:

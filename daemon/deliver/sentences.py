@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 
+from daemon.deliver.causes import before, likely
 from daemon.incidents.incident import FAMILIES, Family, Incident, State
 from daemon.incidents.lines import Facts, Line, LineKey
 from daemon.incidents.policy import INTERRUPTIONS
@@ -168,6 +169,7 @@ class Story:
     changed: tuple[str, ...]
     since: str
     cause: str
+    before: str
     findings: str
     held: str
     state: str
@@ -184,7 +186,8 @@ def story(incident: Incident, zone: tzinfo = UTC, labels_within: Micros | None =
         title=title(heads),
         changed=tuple(_changed(heads, labels_within)),
         since=" · ".join(_since(incident, heads, zone)),
-        cause=_cause(causes),
+        cause=_cause(causes) if incident.causes is None else likely(incident, zone),
+        before=before(incident, zone),
         findings=_findings(incident, told),
         held=_held(incident),
         state=_recovering(incident, heads),
@@ -258,7 +261,7 @@ def _since(incident: Incident, heads: list[Line], zone: tzinfo) -> list[str]:
     if versions:
         shown = ", ".join(versions[:3]) + (f" and {len(versions) - 3} more" if len(versions) > 3 else "")
         parts.append(f"Version{'s' if len(versions) > 1 else ''} {shown}")
-    if where := _where(heads):
+    if where := f"Where: {incident.where}" if incident.where else _where(heads):
         parts.append(where)
     return parts
 
@@ -345,7 +348,8 @@ def recovered(incident: Incident, zone: tzinfo = UTC) -> tuple[str, str]:
     span += f" ({length(ended - incident.since)})"
     if first.key.signal is Signal.NO_PREDICTIONS:
         return "predictions are back", f"No predictions from {span}."
-    cause = _cause([line for line in lines if line not in heads])
+    moved = [line for line in lines if line not in heads]
+    cause = _cause(moved) if incident.causes is None else likely(incident, zone)
     said = [f"{happened(first)} from {span}.", _now(first).strip(), f"{cause}." if cause else ""]
     return f"{names([first.key])} back to usual", " ".join(filter(None, said))
 

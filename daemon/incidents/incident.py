@@ -7,6 +7,7 @@ from hashlib import blake2b
 
 import msgspec
 
+from daemon.incidents.cause import Cause
 from daemon.incidents.lines import Line
 from detectors.findings import Signal
 from detectors.instants import Micros
@@ -90,6 +91,8 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     `since`, `window_start` and `window_end` are event time, and so is the timeline: a replay tells the same story.
     `opened_at`, `updated_at` and `resolved_at` are the `now` of the steps that brought it there. `revision` grows with
     each change, `alarms` with each that someone must look at (opened, worse, relapsed); `alarm` says why it last did.
+    `causes` are what may have brought it about, the likeliest first, None while nobody has looked; `where` says in
+    which segments it shows.
     """
 
     id: str
@@ -116,6 +119,8 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     quiet_columns: int = 0
     lines_cut: int = 0
     timeline_cut: int = 0
+    causes: tuple[Cause, ...] | None = None
+    where: str = ""
 
     @property
     def windows(self) -> int:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from daemon.config.settings import Settings
 from daemon.incidents.board import Board, Observation, step
 from daemon.incidents.grouping import Change
+from daemon.incidents.incident import Incident
 from daemon.incidents.lines import LineKey
 from daemon.incidents.policy import Policy
 from daemon.incidents.routing import addresses
+from daemon.schedule.circumstances import with_cause
 from daemon.store import Connection, evaluations, incidents, outbox
 from daemon.store.evaluations import Evaluation, Judged
 from daemon.store.incidents import StoredIncident
@@ -53,7 +55,9 @@ class Recorder:
         for observation in observations:
             taken = step(board, observation, policy, now)
             board = taken.board
-            changes += taken.changes
+            for change in taken.changes:
+                board, change = with_cause(conn, self.settings, board, change, observation)
+                changes.append(change)
         several = self.settings.models[evaluation.model].several_labels
         judged = attribute(observations[0].findings, board, changes, policy)
         evaluations.record(conn, evaluation, judged, several_labels=several)
@@ -65,27 +69,29 @@ class Recorder:
 
     def _change(self, conn: Connection, change: Change, now: Micros, wall: Micros) -> None:
         incident = change.incident
-        body = incident.to_bytes()
-        incidents.save_incident(
-            conn,
-            StoredIncident(
-                id=incident.id,
-                model=incident.model,
-                family=incident.family,
-                state=incident.state,
-                severity=incident.severity,
-                opened_at=incident.opened_at,
-                updated_at=incident.updated_at,
-                resolved_at=incident.resolved_at,
-                revision=incident.revision,
-                summary=body,
-            ),
-        )
-        incidents.add_change(conn, incidents.Change(incident.id, incident.revision, now, change.kind, body))
+        row = stored(incident)
+        incidents.save_incident(conn, row)
+        incidents.add_change(conn, incidents.Change(incident.id, incident.revision, now, change.kind, row.summary))
         for address in addresses(self.settings, self.settings.models[incident.model]):
             key = f"{self.settings.installation}/{incident.id}/{incident.revision}/{address}"
             outbox.put(conn, Outgoing(address, incident.id, change.kind, incident.id, incident.revision, key), wall)
         log.info("%s: %s %s, since %s", incident.model, incident.id, change.kind, rfc3339(incident.since))
+
+
+def stored(incident: Incident) -> StoredIncident:
+    """An incident as the store keeps it."""
+    return StoredIncident(
+        id=incident.id,
+        model=incident.model,
+        family=incident.family,
+        state=incident.state,
+        severity=incident.severity,
+        opened_at=incident.opened_at,
+        updated_at=incident.updated_at,
+        resolved_at=incident.resolved_at,
+        revision=incident.revision,
+        summary=incident.to_bytes(),
+    )
 
 
 def attribute(findings: Sequence[Finding], board: Board, changes: Sequence[Change], policy: Policy) -> list[Judged]:

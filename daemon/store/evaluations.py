@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import msgspec
@@ -156,6 +156,7 @@ def results(
     since: Micros | None = None,
     until: Micros | None = None,
     incident: str | None = None,
+    verdicts: Collection[str] | None = None,
     final_only: bool = False,
 ) -> Iterator[ResultRow]:
     """Findings by model, window, kind and revision, read as they are asked for.
@@ -178,6 +179,8 @@ def results(
     query = _bounded(query, model, kind, since, until)
     if incident is not None:
         query = query.where(findings.c.incident == incident)
+    if verdicts is not None:
+        query = query.where(findings.c.verdict.in_(verdicts))
     if final_only:
         later = evaluations.alias("later")
         query = query.where(

@@ -166,9 +166,10 @@ def pane_rows(conn: Connection, model: str, start: Micros | None = None, end: Mi
     return [PaneRows(*row) for row in conn.execute(query)]
 
 
-def first_pane(conn: Connection, model: str) -> Micros | None:
-    """The start of the first pane that has a row, or None."""
-    return conn.execute(select(func.min(panes.c.pane_start)).where(panes.c.model == model)).scalar()
+def first_pane(conn: Connection, model: str, version: str | None = None) -> Micros | None:
+    """The start of the first pane that has a row, of any version or of one, or None."""
+    query = select(func.min(panes.c.pane_start)).where(panes.c.model == model)
+    return conn.execute(query if version is None else query.where(panes.c.version == version)).scalar()
 
 
 _PARTIAL = (

@@ -15,6 +15,7 @@ from daemon.config.settings import Settings, WebhookReceiver
 from daemon.deliver.receiver import SECOND, Busy, Delivery, Refused, Unanswered, receiver
 from daemon.deliver.sentences import recovered, story
 from daemon.deliver.view import IncidentView
+from daemon.incidents.cause import Cause
 from daemon.incidents.incident import State
 from daemon.incidents.lines import Line
 from detectors.instants import Micros, micros, rfc3339
@@ -27,7 +28,7 @@ def document(view: IncidentView, change: str, idempotency_key: str) -> dict[str,
         title, text = recovered(incident, view.zone)
     else:
         told = story(incident, view.zone, view.labels_within)
-        title, text = told.title, ". ".join((*told.changed, told.cause)).strip(". ") + "."
+        title, text = told.title, ". ".join(filter(None, (*told.changed, told.cause, told.before))) + "."
     return {
         "type": "driftd.incident",
         "idempotency_key": idempotency_key,
@@ -45,6 +46,8 @@ def document(view: IncidentView, change: str, idempotency_key: str) -> dict[str,
         "resolved_at": None if incident.resolved_at is None else rfc3339(incident.resolved_at),
         "title": f"{incident.model}: {title}",
         "text": text,
+        "where": incident.where or None,
+        "causes": [_cause(cause) for cause in incident.causes or ()],
         "lines": [_line(line) for line in incident.lines],
         "timeline": [{"at": rfc3339(entry.at), "text": entry.text} for entry in incident.timeline],
     }
@@ -66,6 +69,17 @@ def _line(line: Line) -> dict[str, Any]:
         "current": facts.current,
         "driver": facts.driver,
         "rows": facts.rows,
+    }
+
+
+def _cause(cause: Cause) -> dict[str, Any]:
+    return {
+        "kind": cause.kind.value,
+        "text": cause.text,
+        "column": cause.column,
+        "at": None if cause.at is None else rfc3339(cause.at),
+        "score": cause.score,
+        "reason": cause.reason,
     }
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
+
+import msgspec
 
 from daemon.deliver.view import IncidentView
 from daemon.incidents.board import Board, Kind, Observation, Policy, step
 from daemon.incidents.incident import Incident
+from daemon.incidents.ranking import Circumstances, LateRows, SeenVersion, Sign, rank, where
 from detectors.findings import Finding, Signal, Verdict
 from detectors.instants import HOUR, MINUTE, SECOND, Micros, parse_rfc3339
 
@@ -265,8 +269,22 @@ def incidents() -> Mapping[str, Incident]:
         .see(quieted(MISSING_COUNT), ROWS)
         .see(quieted(MISSING_COUNT), ROWS)
         .incident,
+        "cause_column": explained(segments, late=[LateRows(MIDNIGHT, 900, 61)]),
+        "cause_version": explained(drift, versions=[SeenVersion("7", MIDNIGHT + 6 * HOUR, 1.0)]),
+        "cause_schema": explained((PREDICTION, ROWS), Sign(replace(SCHEMA, column="carrier"), MIDNIGHT - HOUR)),
+        "cause_unknown": explained((PREDICTION, ROWS)),
         "forged": Days().see(PREDICTION, FORGED).see(PREDICTION, FORGED).incident,
     }
+
+
+def explained(findings: Sequence[Finding], *signs: Sign, **known: Any) -> Incident:
+    """An incident of two such days, with what is made of its circumstances."""
+    incident = Days().see(*findings).see(*findings).incident
+    moved = [Sign(finding, MIDNIGHT) for finding in findings if finding.verdict is not Verdict.OK]
+    circumstances = Circumstances(DAY_LONG, (*moved, *signs), findings, rows=930, **known)
+    return msgspec.structs.replace(
+        incident, causes=rank(incident, circumstances), where=where(incident, circumstances.present)
+    )
 
 
 def view(incident: Incident) -> IncidentView:
