@@ -314,6 +314,8 @@ FINE = [
     START + "    window: {size: 90m, every: 30m, allowed_lateness: 0s, watermark_delay: 0s}\n",
     LABELLED.replace("{topic: t}", "{topic: t, fields: {score: s, prediction: null}}")
     + "    alerts: {quality: {brier: {worse_than_reference: 150%}}}\n",
+    START.replace("{uri: r.csv}", "{uri: r.csv, fields: {label: y}}")
+    + "    task: regression\n    alerts: {quality: {mae: {max: 1}}}\n",
     START + "    receivers: r\nreceivers: {r: {type: slack, channel: d, mention: here}}\n",
 ]
 
