@@ -14,9 +14,14 @@ FROM_PREDICTIONS = "multiclass"
 ESTIMATED_ROWS = 2_000
 
 
+def keeps_scored(model: Model) -> bool:
+    """Whether the model's probabilities are kept, beside its predictions that wait for labels."""
+    return model.task == FROM_PREDICTIONS and model.labels is not None and model.predictions.fields.scores is not None
+
+
 def scored(conn: Connection, model: Model, due: DueWindow) -> dict[str, tuple[str, ...]]:
     """By version predictions with their probabilities, each pair one text; none for other tasks than multiclass."""
-    if model.task != FROM_PREDICTIONS or model.labels is None or model.predictions.fields.scores is None:
+    if not keeps_scored(model):
         return {}
     return predictions.texts(conn, due.model, due.start, due.end, limit=ESTIMATED_ROWS)
 

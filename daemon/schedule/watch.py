@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from daemon.config.settings import Labels, Model, Settings
 from daemon.config.windows import allowed_lateness, pane_length
-from daemon.schedule.estimating import open_labels
+from daemon.schedule.estimating import keeps_scored, open_labels
 from daemon.schedule.rules import rules_of
 from daemon.store import Connection, collecting, due, evaluations, watermarks
 from daemon.store.due import DueWindow, QualityTerms, Retry
@@ -197,7 +197,7 @@ class Watched:
             if label_now is None or times.watermark is None:
                 return None
             return min(label_now, times.watermark) - terms.closes[-1] - self.size
-        return due.labels_needed_from(
+        needed = due.labels_needed_from(
             conn,
             self.name,
             terms,
@@ -205,3 +205,8 @@ class Watched:
             label_now=self.label_now(times),
             since=judged_from,
         )
+        drift_until = evaluations.last_window_end(conn, self.name, "drift")
+        if needed is None or drift_until is None or not keeps_scored(self.model):
+            return needed
+        # Drift may lag behind quality, and its next window's estimate is made from predictions that wait for labels.
+        return min(needed, drift_until + self.every - self.size)
