@@ -348,15 +348,12 @@ def test_a_name_that_a_rollback_took_back_is_numbered_anew(store: Store) -> None
     assert both["other"] == other["other"] != both["gone"]
 
 
-def test_texts_are_those_of_lowest_hash_by_version(store: Store) -> None:
-    with rolled_back(store) as conn:
-        texts = [Prediction(id, 5, id, f'["a",{{"a":{id}}}]', version="7" if id % 2 else "8") for id in range(10)]
-        elsewhere = [Prediction(90, HOUR + 5, 1, "later"), Prediction(91, 5, 2, 3.0)]
-        predict(conn, *texts, *elsewhere)
-        predict(conn, Prediction(0, 5, 1, "another model's"), model="n")
-        found = predictions.texts(conn, "m", 0, HOUR, limit=6)
-        assert found == {
-            "7": tuple(f'["a",{{"a":{id}}}]' for id in (1, 3, 5)),
-            "8": tuple(f'["a",{{"a":{id}}}]' for id in (0, 2, 4)),
-        }
-        assert predictions.texts(conn, "nobody", 0, HOUR, limit=6) == {}
+def test_texts_are_those_of_lowest_hash_by_version(conn: Connection) -> None:
+    texts = [Prediction(id, 5, id, f'["a",{{"a":{id}}}]', version="7" if id % 2 else "8") for id in range(10)]
+    predict(conn, *texts, Prediction(90, HOUR + 5, 1, "later"), Prediction(91, 5, 2, 3.0))
+    predict(conn, Prediction(0, 5, 1, "another model's"), model="n")
+    assert predictions.texts(conn, "m", 0, HOUR, limit=6) == {
+        "7": tuple(f'["a",{{"a":{id}}}]' for id in (1, 3, 5)),
+        "8": tuple(f'["a",{{"a":{id}}}]' for id in (0, 2, 4)),
+    }
+    assert predictions.texts(conn, "nobody", 0, HOUR, limit=6) == {}
