@@ -354,12 +354,16 @@ def _coarse_numeric(
 def _robust_sigma(x: NDArray[np.float64]) -> float:
     """Deviation of sorted values clipped to their 1st-99th percentile; of all values when that is nothing."""
     n = len(x)
-    with np.errstate(over="ignore", invalid="ignore"):
-        clipped = float(np.std(np.clip(x, x[int(0.01 * (n - 1))], x[int(np.ceil(0.99 * (n - 1)))])))
-        sigma = clipped if clipped > 0 else float(np.std(x))
-    if not np.isfinite(sigma):
-        return float(np.finfo(np.float64).max)
-    return sigma
+    clipped = np.clip(x, x[int(0.01 * (n - 1))], x[int(np.ceil(0.99 * (n - 1)))])
+    for values in (clipped, x):
+        with np.errstate(over="ignore"):
+            unit = float(values[-1] - values[0])
+        if not np.isfinite(unit):
+            return float(np.finfo(np.float64).max)
+        if unit > 0:
+            # In units of their own range, or the squares of tiny numbers were nothing and those of huge ones infinite.
+            return max(float(np.std((values - values[0]) / unit)) * unit, float(np.nextafter(0.0, 1.0)))
+    return 0.0
 
 
 def _categorical(

@@ -198,7 +198,17 @@ def _coarse_points(
     if positions is None:
         return Points(Kind.CATEGORICAL, np.arange(len(before)), before, after)
     used = np.flatnonzero((before > 0) | (after > 0))
-    mean = np.average(positions, weights=before)
-    deviation = math.sqrt(np.average((positions - mean) ** 2, weights=before))
     low, high = float(positions[used[0]]), float(positions[used[-1]])
-    return Points(Kind.NUMERIC, positions, before, after, low, high, deviation)
+    return Points(Kind.NUMERIC, positions, before, after, low, high, _deviation(positions, before))
+
+
+def _deviation(positions: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """The standard deviation of weighted positions, in ascending order."""
+    values = positions[weights > 0]
+    unit = float(values[-1] / 2 - values[0] / 2)
+    if unit == 0:
+        return 0.0
+    # In units of their own range, as the squares of huge numbers are infinite.
+    ratio = values / unit - values[0] / unit
+    held = weights[weights > 0]
+    return unit * math.sqrt(np.average((ratio - np.average(ratio, weights=held)) ** 2, weights=held))

@@ -21,6 +21,7 @@ from detectors.data_quality import CHECKS
 from detectors.drift import METHODS, DriftMethod, Kind, Points
 from detectors.evaluation import EvaluationResult
 from detectors.findings import Finding, Verdict
+from detectors.layout import NumericLayout
 from detectors.quality import METRICS, JudgedRows, QualityMetric, Rows
 from detectors.quality.classes import ClassRows
 from detectors.quality.requests import RequestRows
@@ -260,6 +261,7 @@ CASES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "tiny": lambda f: f.assign(x=f["x"] * 5e-324, n=f["n"] * 1e-300),
     "text": lambda f: f.assign(x="a word", n="another"),
     "many categories": lambda f: f.assign(c=[f"new {i}" for i in range(len(f))]),
+    "ties": lambda f: f.assign(x=np.repeat([0.0, 1.0], len(f))[: len(f)], n=np.arange(len(f)) % 2.0),
 }
 RULES = Rules(
     segment_min_rows=50,
@@ -327,13 +329,53 @@ def test_evaluation_of_merged_partials_is_that_of_one(case: str, parts: int) -> 
     assert many.rows == one.rows
 
 
-def test_a_reference_of_odd_columns_can_be_evaluated() -> None:
-    rows = frame(ROWS * DAYS, 9).assign(
-        gone=None, flat=1.0, huge=lambda f: f["x"] * 1e300, id=[f"id {i}" for i in range(ROWS * DAYS)]
+def odd(rows: int, seed: int) -> pd.DataFrame:
+    """A frame with, beside the plain columns, one of every kind that has its own way through the layout."""
+    random = np.random.default_rng(seed)
+    plain = frame(rows, seed)
+    return plain.assign(
+        gone=None,
+        flat=1.0,
+        huge=plain["x"] * 1e300,
+        tiny=plain["x"] * 1e-300,
+        seldom=np.where(random.random(rows) < 0.005, random.lognormal(size=rows), 0.0),
+        two=(random.random(rows) < 0.4).astype(float),
+        holes=np.where(random.random(rows) < 0.9, np.nan, plain["x"]),
+        limits=np.where(random.random(rows) < 0.3, np.inf, plain["x"]),
+        many=random.choice([f"v{i}" for i in range(300)], rows).astype(object),
+        id=[f"id {i}" for i in range(rows)],
     )
-    odd = made_reference(rows, event_time=day_times(len(rows), DAYS), declared={"n": ColumnType.CATEGORICAL})
-    result = evaluated(odd, rows.iloc[:ROWS])
-    assert not [finding for finding in result.findings if finding.verdict is Verdict.ERROR]
+
+
+@functools.cache
+def odd_reference(times: bool) -> Reference:
+    rows = odd(ROWS * DAYS, 9)
+    event_time = day_times(len(rows), DAYS) if times else None
+    return made_reference(
+        rows, event_time=event_time, declared={"n": ColumnType.CATEGORICAL}, segment_by=[("s",), ("b", "n")]
+    )
+
+
+@pytest.mark.parametrize("times", [True, False], ids=["calibrated", "uncalibrated"])
+@pytest.mark.parametrize("method", list(METHODS), ids=lambda method: method.name)
+def test_every_method_on_odd_windows_of_odd_columns(method: DriftMethod, times: bool) -> None:
+    """Given columns of every kind, When a window of them is odd, Then no method, test or check ends in an error."""
+    made = odd_reference(times)
+    fitting = {
+        column.name: ColumnRule(method=method.name, direction="up")
+        for column in made.layout.columns
+        if (Kind.NUMERIC if isinstance(column, NumericLayout) else Kind.CATEGORICAL) in method.thresholds
+    }
+    rules = Rules(min_rows=1, segment_min_rows=1, columns=fitting)
+    window = odd(ROWS, 1)
+    for case, change in CASES.items():
+        result = evaluated(made, change(window), rules)
+        assert not [f for f in result.findings if f.verdict is Verdict.ERROR], case
+        for finding in result.findings:
+            assert finding.value is None or math.isfinite(finding.value), (case, finding)
+            assert finding.p_value is None or 0 <= finding.p_value <= 1, (case, finding)
+    flags = odd(ROWS, 2).assign(**{name: odd(ROWS, 3)[name].iloc[0] for name in ("flat", "seldom", "two", "many")})
+    assert not [f for f in evaluated(made, flags, rules).findings if f.verdict is Verdict.ERROR]
 
 
 @pytest.mark.parametrize("distinct", [100_000, 1_000_000])
