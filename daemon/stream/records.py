@@ -1,4 +1,4 @@
-"""Kafka's record batches, read at a fifth of the cost of kafka-python's own way.
+"""Kafka's record batches, read at less than a third of the cost of kafka-python's own way.
 
 kafka-python makes a call for each field of a record and two objects in all, which is more than half of what a bare poll
 loop costs. Everything around the records stays kafka-python's: fetching, checksums, codecs, transactions. Its parts
@@ -89,18 +89,33 @@ class PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
                 number = data[at]
                 at += 1
                 if number > 127:
-                    number, at = _varint(data, at - 1)
+                    more = data[at]
+                    at += 1
+                    if more > 127:
+                        number, at = _varint(data, at - 2)
+                    else:
+                        number = number & 127 | more << 7
                 end = at + (number >> 1 ^ -(number & 1))
                 at += 1  # attributes, of which there are none
                 number = data[at]
                 at += 1
                 if number > 127:
-                    number, at = _varint(data, at - 1)
+                    more = data[at]
+                    at += 1
+                    if more > 127:
+                        number, at = _varint(data, at - 2)
+                    else:
+                        number = number & 127 | more << 7
                 timestamp = first_time + times * (number >> 1 ^ -(number & 1))
                 number = data[at]
                 at += 1
                 if number > 127:
-                    number, at = _varint(data, at - 1)
+                    more = data[at]
+                    at += 1
+                    if more > 127:
+                        number, at = _varint(data, at - 2)
+                    else:
+                        number = number & 127 | more << 7
                 offset = first_offset + (number >> 1 ^ -(number & 1))
                 number = data[at]
                 at += 1
@@ -112,7 +127,12 @@ class PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
                 number = data[at]
                 at += 1
                 if number > 127:
-                    number, at = _varint(data, at - 1)
+                    more = data[at]
+                    at += 1
+                    if more > 127:
+                        number, at = _varint(data, at - 2)
+                    else:
+                        number = number & 127 | more << 7
                 if number & 1:
                     value = None
                 else:

@@ -25,12 +25,14 @@ CRC, ATTRIBUTES, CONTROL = 17, 21, 0x20
 
 Aborted = namedtuple("Aborted", ["producer_id", "first_offset"])
 
+# Lengths about which a number takes one byte more.
+content = st.none() | st.binary(max_size=9) | st.builds(bytes, st.sampled_from([63, 64, 8_191, 8_192, 70_000]))
 message = st.fixed_dictionaries(
     {
         "timestamp": st.integers(1_700_000_000_000, 1_700_000_000_000 + 2**40),
-        "key": st.none() | st.binary(max_size=90),
-        "value": st.none() | st.binary(max_size=200) | st.binary(min_size=9_000, max_size=9_100),
-        "headers": st.lists(st.tuples(st.text(max_size=80), st.none() | st.binary(max_size=80)), max_size=3),
+        "key": content,
+        "value": content,
+        "headers": st.lists(st.tuples(st.text(max_size=3) | st.just("\u00e9" * 64), content), max_size=2),
     }
 )
 
