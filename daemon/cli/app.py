@@ -16,7 +16,20 @@ from daemon.cli.output import complain
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-VERBS = ("run", "check", "status", "results", "explain", "dead_letters", "report", "store", "config", "demo", "version")
+VERBS = (
+    "run",
+    "check",
+    "status",
+    "results",
+    "explain",
+    "dead_letters",
+    "report",
+    "backtest",
+    "store",
+    "config",
+    "demo",
+    "version",
+)
 """Modules of `daemon.cli`, in the order of the help text; each adds itself by `register(app)`."""
 
 

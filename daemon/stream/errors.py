@@ -11,6 +11,7 @@ class StreamError(Exception):
     ├── CorruptSpec           a stored spec cannot be read
     ├── KafkaUnreachable      no broker answers: try again
     ├── TopicsMissing         a run that ends by itself has waited in vain for its topics
+    ├── HistoryError          files of history cannot be used
     └── SpecsChanged          another spec came into force while rows waited in the buffer
     """
 
@@ -29,6 +30,10 @@ class KafkaUnreachable(StreamError):
 
 class TopicsMissing(StreamError):
     """A run that ends by itself has waited in vain for its topics; the message names them."""
+
+
+class HistoryError(StreamError):
+    """Files of history cannot be used; the message says which, and what to do."""
 
 
 class SpecsChanged(StreamError):
