@@ -13,9 +13,14 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
 from kafka import KafkaAdminClient
 
 from deploy.kafka.local import CHECKOUT, JARS, LocalKafka
+
+# Laid over Hypothesis' own profile for a desk or for CI: how long an example takes says only how busy the machine is.
+settings.register_profile("any machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 BREAKS_A_BROKER = pytest.mark.xdist_group("own broker")
 

@@ -287,9 +287,8 @@ def test_what_arrived_without_an_answer_is_found_and_not_repeated(desk: Desk, pa
 
 
 def test_a_time_out_after_acceptance_is_found_and_not_repeated(desk: Desk) -> None:
-    # Given a client that waits for a fraction of a second, and a Slack that accepts and then says nothing
-    impatient = WebClient(token=desk.slack.token, base_url=desk.slack.url, timeout=1, retry_handlers=[])
-    impatient.timeout = 0.2  # type: ignore[assignment]
+    # Given a client that waits for two seconds, and a Slack that accepts and then says nothing
+    impatient = WebClient(token=desk.slack.token, base_url=desk.slack.url, timeout=2, retry_handlers=[])
     channel = SlackChannel(impatient, "#ml-delays", "prod")
     desk.sender = Sender(
         desk.store, desk.settings, clock=desk.clock, sleep=desk.clock.sleep, receivers={"slack:#ml-delays": channel}
@@ -448,11 +447,11 @@ def test_a_slow_receiver_holds_up_no_other(desk: Desk, monkeypatch: pytest.Monke
 def test_drain_gives_up_early_when_nothing_can_be_told_in_time(desk: Desk) -> None:
     desk.slack.fail_next("invalid_auth", times=100)
     desk.open()
-    sender = Sender(desk.store, desk.settings)
-    before = time.monotonic()
+    slept: list[float] = []
+    sender = Sender(desk.store, desk.settings, sleep=slept.append)
     assert not sender.drain(30)
     assert sender.waiting()
-    assert time.monotonic() - before < 30
+    assert slept == []
 
 
 def test_the_end_of_a_run_does_not_wait_for_what_only_a_person_can_mend(desk: Desk) -> None:
@@ -623,7 +622,7 @@ def test_every_address_of_the_settings_has_a_receiver(desk: Desk) -> None:
     assert made["ops"].mention() == "U0123"
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = 180.0) -> bool:
     """Whether the condition comes true; the time is only for a machine that is stuck."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
