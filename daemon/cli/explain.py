@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from daemon.cli.clock import wall_clock
 from daemon.cli.errors import UsageError
+from daemon.cli.explain_at import at_json
+from daemon.cli.explain_at_text import print_at
 from daemon.cli.explain_lines import line_json, print_lines
 from daemon.cli.explain_model import model_json, print_model
 from daemon.cli.opening import load_settings, open_for_reading
 from daemon.cli.options import ConfigOption, Format, FormatOption, config_path, output_format
 from daemon.cli.output import say, say_json, table
-from daemon.cli.times import minute, second
+from daemon.cli.times import minute, parse_instant, second
 
 if TYPE_CHECKING:
     from daemon.config.settings import Settings
@@ -28,6 +31,13 @@ def register(app: typer.Typer) -> None:
 def explain(
     context: typer.Context,
     subject: Annotated[str, typer.Argument(metavar="INCIDENT|MODEL", help="An incident's id, or a model's name.")],
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="TIME", help="Of a model: why it spoke then, or did not: an instant, or 7d ago."),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="With --at: every line and every window, not only the nearest.")
+    ] = False,
     config: ConfigOption = None,
     format: FormatOption = None,
 ) -> None:
@@ -35,10 +45,16 @@ def explain(
     from daemon.store import incidents
 
     settings = load_settings(config_path(context, config))
+    now = wall_clock()
+    instant = None if at is None else parse_instant(at, now, "--at")
+    if everything and instant is None:
+        raise UsageError("--all belongs to --at: without it everything is shown")
     as_json = output_format(context, format) is Format.JSON
     with open_for_reading(settings) as store, store.read() as conn:
         stored = incidents.incident(conn, subject)
         if stored is not None:
+            if instant is not None:
+                raise UsageError(f"--at belongs to a model; for incident {subject} ask --at of {stored.model}")
             from daemon.incidents.incident import Incident
 
             incident = Incident.from_bytes(stored.summary)
@@ -50,11 +66,14 @@ def explain(
         if subject not in settings.models:
             known = ", ".join([*settings.models, *(one.id for one in incidents.open_incidents(conn))])
             raise UsageError(f"there is neither an incident nor a model {subject!r}; there are: {known}")
-        found = model_json(conn, settings, subject)
+        if instant is None:
+            found, show = model_json(conn, settings, subject), print_model
+        else:
+            found, show = at_json(conn, settings, subject, instant, now, everything=everything), print_at
     if as_json:
         say_json(found)
     else:
-        print_model(found)
+        show(found)
 
 
 def _incident_json(incident: Incident, settings: Settings) -> dict[str, object]:

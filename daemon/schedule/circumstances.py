@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
 from itertools import islice
 
 import msgspec
@@ -24,8 +23,7 @@ from daemon.incidents.ranking import (
     where,
 )
 from daemon.store import Connection, evaluations, incidents, panes
-from daemon.store.evaluations import ResultRow
-from detectors.findings import FIRING, Finding, Signal, Verdict
+from detectors.findings import FIRING, Finding
 from detectors.instants import Micros, micros
 
 VERSION_WINDOWS = 14
@@ -84,7 +82,7 @@ def _signs(
     first: dict[LineKey, Micros] = {line.key: line.since for line in board.lines}
     newest: dict[LineKey, Finding] = {}
     rows = evaluations.results(conn, model=model, since=since + 1, until=until + 1, verdicts=_FIRING, final_only=True)
-    seen: Iterable[tuple[Micros, Finding]] = ((row.window_start, _finding(row)) for row in islice(rows, MAX_SIGNS))
+    seen: Iterable[tuple[Micros, Finding]] = ((row.window_start, row.finding) for row in islice(rows, MAX_SIGNS))
     now = ((observation.start, finding) for finding in observation.findings if finding.verdict in FIRING)
     for start, finding in (*seen, *now):
         key = LineKey.of(finding)
@@ -129,15 +127,6 @@ def _neighbours(conn: Connection, models: Iterable[str]) -> Iterator[Neighbour]:
     for model in models:
         for stored in incidents.open_incidents(conn, model):
             yield Neighbour(model, stored.id, Incident.from_bytes(stored.summary).since)
-
-
-_SHARED = tuple(field.name for field in fields(Finding) if field.name not in ("signal", "verdict"))
-
-
-def _finding(row: ResultRow) -> Finding:
-    return Finding(
-        signal=Signal(row.signal), verdict=Verdict(row.verdict), **{name: getattr(row, name) for name in _SHARED}
-    )
 
 
 def _of_line(line: Line) -> Finding:

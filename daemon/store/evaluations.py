@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 import msgspec
 from sqlalchemy import Connection, Row, Select, case, func, insert, select
@@ -13,7 +13,7 @@ from daemon.store import labels
 from daemon.store.errors import AlreadyEvaluated
 from daemon.store.schema import evaluations, findings
 from daemon.store.watermarks import advance_watermark
-from detectors.findings import Finding
+from detectors.findings import Finding, Signal, Verdict
 from detectors.instants import Micros
 
 
@@ -85,7 +85,17 @@ class ResultRow:
     current: float | None
     detail: str | None
 
+    @property
+    def finding(self) -> Finding:
+        """The finding alone, as it was judged."""
+        return Finding(
+            signal=Signal(self.signal),
+            verdict=Verdict(self.verdict),
+            **{name: getattr(self, name) for name in _SHARED},
+        )
 
+
+_SHARED = tuple(field.name for field in fields(Finding) if field.name not in ("signal", "verdict"))
 _OF_EVALUATION = ResultRow.__match_args__[:9]
 _OF_FINDING = ResultRow.__match_args__[9:]
 

@@ -113,6 +113,29 @@ def known_partitions(conn: Connection, model: str, role: str, topics: Collection
     return [Known(p, own.get(_place(p)), furthest.get(_place(p), 0)) for p in known]
 
 
+def holding(
+    conn: Connection, model: str, *, topics: Collection[str], clock: Clock, delay: Micros, role: str = "predictions"
+) -> Known | None:
+    """The partition that the effective watermark waits for: the first unknown one, else the one that is furthest back.
+
+    None when it waits for none: no topic is there, or every partition is read to its end.
+    """
+    known = known_partitions(conn, model, role, topics) or []
+    number = checkpoint(conn)
+    waiting = [one for one in known if not _has_left(one, clock, number)]
+
+    def mark(one: Known) -> tuple[bool, Micros]:
+        at = None if one.position is None else _watermark(one, clock, delay)
+        return (at is not None, at or 0)
+
+    return min(waiting, key=mark, default=None)
+
+
+def _has_left(one: Known, clock: Clock, number: int) -> bool:
+    """Whether a partition does not hold the watermark back any more."""
+    return one.position is not None and (_at_run_end(one) or (clock == "wall" and _idle(one, number)))
+
+
 def _place(one: Partition | Position) -> tuple[str, str, str, int]:
     return one.cluster_id, one.topic, one.topic_id, one.partition
 
