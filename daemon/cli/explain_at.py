@@ -234,7 +234,8 @@ def _interruptions(scene: Scene) -> list[dict[str, Any]]:
     from daemon.store import evaluations
     from detectors.findings import FIRING
 
-    conn, name, at = scene.conn, scene.watched.name, scene.at
+    conn, watched, at = scene.conn, scene.watched, scene.at
+    name = watched.name
     found = [
         {"kind": "silence", "start": second(span.start), "end": second(span.end), "detail": STRETCHES["silence"]}
         for span in scene.board.interruptions
@@ -246,7 +247,7 @@ def _interruptions(scene: Scene) -> list[dict[str, Any]]:
             found += [
                 {"kind": kind, "start": second(row.window_start), "end": None, "detail": row.detail or words}
                 for row in rows
-                if row.finding.verdict in FIRING and not (kind == "silence" and scene.watched.clock == "event")
+                if row.finding.verdict in FIRING and not (kind == "silence" and (found or watched.clock == "event"))
             ]
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from daemon.cli.explain_lines import finding_json
 from daemon.cli.times import second
 from daemon.incidents.board import MAX_WINDOWS
 from daemon.incidents.hindsight import Counted, Remembered, Significance, as_of, nearness, why
@@ -129,27 +130,14 @@ def _tests(findings: list[Finding], levels: Levels | None) -> dict[_Group | None
 
 
 def _json(row: ResultRow, finding: Finding, test: Significance | None) -> dict[str, Any]:
-    return {
+    return finding_json(row) | {
         "kind": row.kind,
-        "window_end": second(row.window_end),
-        "signal": row.signal,
-        "column": row.column,
-        "metric": row.metric,
-        "segment": row.segment,
-        "version": row.version,
-        "rows": row.rows,
-        "value": row.value,
-        "threshold": row.threshold,
-        "noise_floor": row.noise_floor,
-        "p_value": row.p_value,
         "level": None if test is None else test.level,
         "budget": None if test is None else test.share,
         "budget_portion": None if test is None else test.portion,
         "tested_together": None if test is None else test.values,
         "nearness": nearness(finding),
-        "verdict": row.verdict,
         "incident": row.incident,
-        "driver": row.driver,
     }
 
 

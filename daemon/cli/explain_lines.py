@@ -10,6 +10,7 @@ from daemon.cli.times import second
 if TYPE_CHECKING:
     from daemon.config.settings import Settings
     from daemon.incidents.lines import Line
+    from daemon.store.evaluations import ResultRow
 
 MEASURES = ["value", "limit", "floor", "p"]
 
@@ -38,6 +39,25 @@ def line_json(line: Line, settings: Settings, model: str) -> dict[str, object]:
         "current": facts.current,
         "driver": facts.driver,
         "detail": facts.detail,
+    }
+
+
+def finding_json(row: ResultRow) -> dict[str, object]:
+    """One measured value of a window, with what it was held against."""
+    return {
+        "window_end": second(row.window_end),
+        "signal": row.signal,
+        "column": row.column,
+        "metric": row.metric,
+        "segment": row.segment,
+        "version": row.version,
+        "rows": row.rows,
+        "value": row.value,
+        "threshold": row.threshold,
+        "noise_floor": row.noise_floor,
+        "p_value": row.p_value,
+        "verdict": row.verdict,
+        "driver": row.driver,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from daemon.cli.explain_lines import MEASURES, line_json, print_lines
+from daemon.cli.explain_lines import MEASURES, finding_json, line_json, print_lines
 from daemon.cli.output import say, table
 from daemon.cli.times import second
 
@@ -42,7 +42,9 @@ def model_json(conn: Connection, settings: Settings, name: str) -> dict[str, obj
             {"start": second(span.start), "end": second(span.end)} for span in board.interruptions if span.end is None
         ],
         "lines": [line_json(line, settings, name) for line in board.lines],
-        "last_windows": {kind: [_finding_json(row) for row in rows] for kind, rows in last.items()},
+        "last_windows": {
+            kind: [finding_json(row) | {"detail": row.detail} for row in rows] for kind, rows in last.items()
+        },
         "last_windows_held": {
             window.kind: window.held
             for window in board.windows
@@ -121,25 +123,6 @@ def _estimates(conn: Connection, reference: Reference) -> dict[str, object]:
         for metric, test in learned.backtests.items()
     }
     return {"reason": learned.reason, "backtests": backtests}
-
-
-def _finding_json(row: ResultRow) -> dict[str, object]:
-    return {
-        "window_end": second(row.window_end),
-        "signal": row.signal,
-        "column": row.column,
-        "metric": row.metric,
-        "segment": row.segment,
-        "version": row.version,
-        "rows": row.rows,
-        "value": row.value,
-        "threshold": row.threshold,
-        "noise_floor": row.noise_floor,
-        "p_value": row.p_value,
-        "verdict": row.verdict,
-        "driver": row.driver,
-        "detail": row.detail,
-    }
 
 
 def print_model(found: dict[str, object]) -> None:

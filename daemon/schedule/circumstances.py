@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
 import msgspec
@@ -58,11 +58,12 @@ def circumstances(
     model = settings.models[incident.model]
     size = micros(model.window.size)
     since, until = incident.since - LOOK_BACK_WINDOWS * size, max(incident.window_end, observation.end)
-    others = [
+    topics = set(model.predictions.topic)
+    others = {
         name
         for name, other in settings.models.items()
-        if name != incident.model and set(other.predictions.topic) & set(model.predictions.topic)
-    ]
+        if name != incident.model and not topics.isdisjoint(other.predictions.topic)
+    }
     return Circumstances(
         size=size,
         signs=tuple(_signs(conn, board, incident.model, since, until, observation)),
@@ -123,10 +124,10 @@ def _late(conn: Connection, incident: Incident, size: Micros, until: Micros) -> 
             yield LateRows(end, rows[0], rows[-1] - rows[0])
 
 
-def _neighbours(conn: Connection, models: Iterable[str]) -> Iterator[Neighbour]:
-    for model in models:
-        for stored in incidents.open_incidents(conn, model):
-            yield Neighbour(model, stored.id, Incident.from_bytes(stored.summary).since)
+def _neighbours(conn: Connection, models: Collection[str]) -> Iterator[Neighbour]:
+    for stored in incidents.open_incidents(conn) if models else ():
+        if stored.model in models:
+            yield Neighbour(stored.model, stored.id, Incident.from_bytes(stored.summary).since)
 
 
 def _of_line(line: Line) -> Finding:
