@@ -13,6 +13,7 @@ class DetectorError(Exception):
     │   ├── UnusableColumn      a column that it must have holds nothing usable
     │   └── UnusableEventTime   the event times cannot be read
     ├── UnsuitableMethod        a column is to be measured by a method that is for columns of another type
+    ├── UnsuitableFault         a drill's fault cannot happen to such a column
     └── CorruptBlob             stored bytes are damaged, of another kind, or of a newer version
     """
 
@@ -39,6 +40,10 @@ class UnusableEventTime(ReferenceRejected):
 
 class UnsuitableMethod(DetectorError):
     """A column is to be measured by a method that is for columns of another type."""
+
+
+class UnsuitableFault(DetectorError):
+    """A drill's fault cannot happen to such a column, or there is no such column."""
 
 
 class CorruptBlob(DetectorError):

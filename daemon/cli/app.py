@@ -25,6 +25,7 @@ VERBS = (
     "dead_letters",
     "report",
     "backtest",
+    "drill",
     "store",
     "config",
     "demo",

@@ -13,6 +13,7 @@ from daemon import __version__
 from daemon.cli.clock import wall_clock
 from daemon.cli.errors import Exit
 from daemon.cli.signals import Signals
+from daemon.cli.specs import stored_specs
 from daemon.config.settings import Settings
 from daemon.deliver.sender import Sender
 from daemon.schedule.compaction import Compactor
@@ -21,7 +22,6 @@ from daemon.schedule.live_references import LiveReferences
 from daemon.schedule.maintenance import Upkeep
 from daemon.schedule.recording import Recorder
 from daemon.schedule.references import References
-from daemon.schedule.specs import SpecParts, StoredSpecs
 from daemon.schedule.ticks import Ticks
 from daemon.schedule.traffic import Traffic
 from daemon.schedule.workers import WorkerPool
@@ -30,7 +30,7 @@ from daemon.stream.collection import collecting_spec
 from daemon.stream.consumer import Consumer
 from daemon.stream.errors import KafkaUnreachable, TopicsMissing
 from daemon.stream.intake import Intake
-from daemon.stream.spec import Spec, spec_of
+from daemon.stream.spec import spec_of
 from daemon.web.health import Beat, Health, overdue
 from daemon.web.metrics import EvaluationTiming, Live, registry
 from detectors.instants import MINUTE, SECOND, Micros
@@ -105,7 +105,7 @@ class Process:
         self._pool = WorkerPool(workers)
         # Evidently needs hundreds of megabytes: one process, started when the first suite is run.
         self._suites = WorkerPool(1)
-        specs = StoredSpecs(_spec_parts)
+        specs = stored_specs()
         recorder = Recorder(settings)
         self._references = References(settings.models, store, self._pool, spec_of)
         self._live = LiveReferences(settings, store, self._pool, collecting_spec, spec_of)
@@ -342,8 +342,3 @@ class Process:
         except StoreError as error:
             return [*problems, f"the store cannot be read: {error}"]
         return [*problems, *(note.sentence for note in notes if note.key == "stream.kafka")]
-
-
-def _spec_parts(body: bytes) -> SpecParts:
-    spec = Spec.from_bytes(body)
-    return SpecParts(spec.layout.to_bytes(), spec.reference_hash)

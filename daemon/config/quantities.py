@@ -176,7 +176,12 @@ def _parse_fraction(value: object) -> float:
     raise ValueError(f"must be a share such as 90% or 0.9, not {shown(value)}")
 
 
-def _parse_share(value: object) -> float:
+def parse_share(value: object) -> float:
+    """A share of at most 1, also in percent.
+
+    >>> parse_share("10%"), parse_share(0.25)
+    (0.1, 0.25)
+    """
     share = _parse_fraction(value)
     if not 0 <= share <= 1:
         hint = f"; {share:g} percent is written {share:g}%" if 1 < share <= 100 else ""
@@ -193,7 +198,7 @@ def _parse_change(value: object) -> float:
 
 Share = Annotated[
     float,
-    PlainValidator(_parse_share),
+    PlainValidator(parse_share),
     WithJsonSchema(
         {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": PERCENT_PATTERN}]}
     ),
