@@ -1,8 +1,8 @@
 """The C library's memory allocator, told to keep what was freed in one place.
 
-glibc gives each thread an arena of its own, which keeps for that thread alone what was freed in it: with a dozen threads
-that is tens of megabytes that nobody uses. To map large blocks by themselves as well would save ten more, and cost a
-sixth of the time of reading in page faults.
+glibc gives each thread an arena of its own, which keeps for that thread alone what was freed in it: with a dozen
+threads that is tens of megabytes that nobody uses. To map large blocks by themselves as well would save ten more, and
+cost a sixth of the time of reading in page faults.
 """
 
 from __future__ import annotations
