@@ -34,3 +34,6 @@ def start(level: str) -> None:
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     # It warns of every turn of its loop longer than 0.1 s, and a checkpoint may well take longer.
     logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
+    # While a topic is gone they repeat it several times a second; driftd says it once, in its own words.
+    for name in ("kafka.cluster", "kafka.coordinator.consumer"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -119,6 +119,8 @@ class Consumer:
     def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Read exactly these partitions, each from its offset."""
         self._kafka.assign(list(offsets))
+        # By itself the client asks for every topic that it has ever read, and for one that is gone without a pause.
+        self._kafka._cluster._topics &= {partition.topic for partition in offsets}
         for partition, offset in offsets.items():
             self._kafka.seek(partition, offset)
 

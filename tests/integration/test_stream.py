@@ -19,6 +19,7 @@ from kafka.structs import TopicPartition
 
 from daemon.store import dead_letters, gaps, labels, panes, positions, status
 from daemon.store.store import Store
+from daemon.stream.consumer import Consumer
 from daemon.stream.errors import TopicsMissing
 from detectors.instants import DAY, HOUR, MINUTE, SECOND
 from tests.conftest import Broker, MakeTopic
@@ -326,6 +327,28 @@ def test_a_topic_made_anew_while_nobody_looked_is_read_from_its_beginning(
     send(kafka, name, map(message, range(100, 250)))
     run_to_end(of, store)
     assert sampled_ids(store, one) == ids(range(250))
+
+
+def test_a_topic_that_is_gone_is_not_asked_for_any_more(
+    kafka: Broker, admin: KafkaAdminClient, topic: MakeTopic, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    stays = topic()
+    goes = f"{stays}.goes"
+    admin.create_topics({goes: {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
+    of = settings(store.path, kafka.bootstrap, earliest(stays)).kafka
+    with contextlib.closing(Consumer(of, client_id="test", max_poll_records=10)) as consumer:
+        consumer.assign({TopicPartition(stays, 0): 0, TopicPartition(goes, 0): 0})
+        admin.delete_topics([goes])
+
+        def complains(timeout_ms: int) -> bool:
+            caplog.clear()
+            consumer.poll(timeout_ms)
+            return any(goes in record.getMessage() for record in caplog.records)
+
+        until(lambda: complains(200), "the client to find out")
+        consumer.assign({TopicPartition(stays, 0): 0})
+        complains(200)  # an answer may have been under way
+        assert not complains(2_000)
 
 
 def test_rows_that_retention_took_are_a_gap(
