@@ -6,7 +6,6 @@ slice that state is kept for: it divides `size` and `every`, so that every windo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from math import gcd
 
@@ -47,17 +46,6 @@ def window_ends(window: Window, after: Micros, until: Micros) -> range:
     """The ends of windows in (after, until], in order."""
     every = micros(window.every)
     return range((after // every + 1) * every, until + 1, every)
-
-
-def windows_covering(window: Window, instant: Micros) -> Iterator[tuple[Micros, Micros]]:
-    """Every window [start, end) that holds an instant (a pane's start stands for the whole pane), in order.
-
-    >>> HOUR = 3_600_000_000
-    >>> [(start // HOUR, end // HOUR) for start, end in windows_covering(Window(size="1d", every="12h"), 13 * HOUR)]
-    [(0, 24), (12, 36)]
-    """
-    size = micros(window.size)
-    return ((end - size, end) for end in window_ends(window, instant, instant + size))
 
 
 def last_window_end(window: Window, instant: Micros) -> Micros:

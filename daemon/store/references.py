@@ -72,12 +72,6 @@ def current(conn: Connection, model: str, version: str | None = None) -> str | N
     return conn.execute(query).scalars().first()
 
 
-def uses(conn: Connection) -> list[ReferenceUse]:
-    """Which reference each model, and each version with its own, is held against."""
-    query = select(reference_uses).order_by(reference_uses.c.model, reference_uses.c.version)
-    return [ReferenceUse(row.model, row.version or None, row.reference_hash, row.since) for row in conn.execute(query)]
-
-
 def remember_file(conn: Connection, model: str, mark: int) -> None:
     """Keep the mark of the file that a model's reference was read from: of all that its reference depends on."""
     dialect.put(conn, meta, {"key": f"reference_file:{model}", "value": mark})
