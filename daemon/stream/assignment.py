@@ -65,11 +65,12 @@ class Assignment:
         self.gone = frozenset(self._known.keys() - cluster.topics.keys())
         return bool(self.gone)
 
-    def drop_gone(self) -> None:
+    def drop_gone(self, kafka: Consumer) -> None:
         """Stop reading the topics that are gone; what was read of them has to be written first."""
         for name in self.gone:
             log.warning("The topic %s is gone.", name)
             del self._known[name]
+        kafka.forget(self.gone)
         self.states = {at: state for at, state in self.states.items() if at.topic not in self.gone}
         self.gone = frozenset()
 

@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from kafka import KafkaConsumer
-from kafka.errors import KafkaError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError, for_code
+from kafka.errors import (
+    KafkaError,
+    LeaderNotAvailableError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 from kafka.protocol.metadata import MetadataRequest
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
@@ -119,10 +126,12 @@ class Consumer:
     def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Read exactly these partitions, each from its offset."""
         self._kafka.assign(list(offsets))
-        # By itself the client asks for every topic that it has ever read, and for one that is gone without a pause.
-        self._kafka._cluster._topics &= {partition.topic for partition in offsets}
         for partition, offset in offsets.items():
             self._kafka.seek(partition, offset)
+
+    def forget(self, topics: Collection[str]) -> None:
+        """Never ask for these topics again, which are gone: by itself the client would, several times a second."""
+        self._kafka._cluster._topics -= set(topics)
 
     def poll(self, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
         """The next records by partition, in the order of their offsets."""
@@ -166,7 +175,8 @@ class Consumer:
         Raises:
             KafkaError: no answer.
         """
-        return dict(self._kafka.beginning_offsets(partitions, timeout_ms=CALL_MS)) if partitions else {}
+        with _leaders():
+            return dict(self._kafka.beginning_offsets(partitions, timeout_ms=CALL_MS)) if partitions else {}
 
     def ends(self, partitions: Sequence[TopicPartition], timeout_ms: int = CALL_MS) -> dict[TopicPartition, int]:
         """Where each log ends now, for a reader of committed records only.
@@ -174,7 +184,8 @@ class Consumer:
         Raises:
             KafkaError: no answer.
         """
-        return dict(self._kafka.end_offsets(partitions, timeout_ms=timeout_ms)) if partitions else {}
+        with _leaders():
+            return dict(self._kafka.end_offsets(partitions, timeout_ms=timeout_ms)) if partitions else {}
 
     def offsets_at(self, partitions: Sequence[TopicPartition], millis: int) -> dict[TopicPartition, int | None]:
         """The first offset at or after an instant of Kafka's own timestamps; None where there is none yet.
@@ -189,6 +200,15 @@ class Consumer:
     def close(self) -> None:
         """Close the connections."""
         connecting.close_consumer(self._kafka)
+
+
+@contextmanager
+def _leaders() -> Iterator[None]:
+    """kafka-python leaves out a partition without a leader, such as one that is just deleted, and then looks it up."""
+    try:
+        yield
+    except KeyError as error:
+        raise LeaderNotAvailableError(f"the partition {error} has no leader now") from error
 
 
 class Committer:

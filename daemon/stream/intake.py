@@ -231,7 +231,7 @@ class Intake:
             if self._read.look_for_gone(cluster):
                 if not self._buffer.is_empty and not self._checkpoint():
                     return
-                self._read.drop_gone()
+                self._read.drop_gone(self._kafka)
             self._read.take(self._kafka, cluster)
             if self._until_end:
                 self._run_end.set(self._kafka, self._store, self._read.partitions)

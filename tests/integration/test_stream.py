@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer
-from kafka.errors import TopicAlreadyExistsError
+from kafka.errors import LeaderNotAvailableError, TopicAlreadyExistsError
 from kafka.structs import TopicPartition
 
 from daemon.store import dead_letters, gaps, labels, panes, positions, status
@@ -346,7 +346,11 @@ def test_a_topic_that_is_gone_is_not_asked_for_any_more(
             return any(goes in record.getMessage() for record in caplog.records)
 
         until(lambda: complains(200), "the client to find out")
+        # It knows the leader of the other one, and only of that
+        with pytest.raises(LeaderNotAvailableError, match="goes"):
+            consumer.ends([TopicPartition(stays, 0), TopicPartition(goes, 0)])
         consumer.assign({TopicPartition(stays, 0): 0})
+        consumer.forget([goes])
         complains(200)  # an answer may have been under way
         assert not complains(2_000)
 
