@@ -1,4 +1,4 @@
-"""Changes that are given beside a configuration's files: what they reach, and what is wrong with them in which words."""
+"""Changes that are given beside a configuration's files: what they reach, and in which words they are refused."""
 
 from __future__ import annotations
 
