@@ -93,7 +93,7 @@ class ErrorModel:
             loss="poisson",
             max_iter=60,
             max_leaf_nodes=15,
-            min_samples_leaf=max(5, min(40, len(given) // 40)),
+            min_samples_leaf=max(5, min(100, len(given) // 40)),
             categorical_features=features.categorical,
             early_stopping=False,
             random_state=0,

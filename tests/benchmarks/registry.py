@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-NAMES = ("ingest", "verdict", "many_models", "memory", "verdicts", "latency")
+NAMES = ("ingest", "verdict", "many_models", "memory", "verdicts", "estimation", "latency")
 """Benchmarks, each a module of `tests.benchmarks`, in the order in which they run."""
 
 
