@@ -22,6 +22,9 @@ FUTURE: Micros = 5 * MINUTE
 NEVER: Micros = -(2**63)
 """Stands for no event time yet, and for one that could not be read."""
 
+FEW = 40
+"""So few texts are read faster one by one than together."""
+
 _PER_UNIT: Mapping[str, tuple[int, int]] = {"s": (1_000_000, 1), "ms": (1_000, 1), "us": (1, 1), "ns": (1, 1_000)}
 _FARTHEST = 253_402_300_800_000_000  # the year 10000
 _SEPARATOR_PLACES = [4, 7, 10, 13, 16]
@@ -54,7 +57,7 @@ def read(values: Sequence[Any], unit: str) -> NDArray[np.int64]:
 
 
 def _texts(values: Sequence[Any]) -> NDArray[np.int64]:
-    found = _uniform(values)
+    found = _uniform(values) if len(values) >= FEW else None
     if found is not None:
         return found
     return np.fromiter(map(_one_text, values), dtype=np.int64, count=len(values))
