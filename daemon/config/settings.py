@@ -231,7 +231,7 @@ class Predictions(Frozen):
     format: str = "json"
     """How a message is encoded."""
     where: Mapping[Condition, Text] = {}
-    """Field path, or `header:NAME`, to the value that marks this model's messages in a shared topic."""
+    """Field path, or `header:NAME`, to the value that marks this model's messages; all others are ignored."""
     start: Start = "latest"
     """Where to begin when the model is new: `latest`, `earliest`, or how far back, such as `14d`."""
     timestamp_unit: TimestampUnit = "rfc3339"
@@ -258,7 +258,7 @@ class Labels(Frozen):
     format: str = "json"
     """How a message is encoded."""
     where: Mapping[Condition, Text] = {}
-    """Field path, or `header:NAME`, to the value that marks this model's messages in a shared topic."""
+    """Field path, or `header:NAME`, to the value that marks this model's messages; all others are ignored."""
     start: Start = "latest"
     """Where to begin when the model is new: `latest`, `earliest`, or how far back, such as `14d`."""
     timestamp_unit: TimestampUnit = "rfc3339"
