@@ -244,7 +244,8 @@ def is_environmental(error: DBAPIError) -> bool:
 
 def unavailable(error: BaseException, path: Path) -> StoreUnavailable:
     """The sentence for an error of the file or the database."""
-    text = str(getattr(error, "orig", None) or error)
+    # A system's error names the file as well, and a folder may be called full, or locked.
+    text = (error.strerror if isinstance(error, OSError) else None) or str(getattr(error, "orig", None) or error)
     lower = text.lower()
     if "full" in lower or "no space" in lower:
         return StoreUnavailable(

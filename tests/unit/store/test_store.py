@@ -286,11 +286,12 @@ def test_a_file_that_is_no_database(path: Path) -> None:
     assert not is_held(path)
 
 
-def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+@pytest.mark.parametrize("name", ["file", "full", "locked"])
+def test_a_folder_that_cannot_be_used(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("")
 
-    with pytest.raises(StoreUnavailable, match="cannot be"):
-        Store.open(tmp_path / "file" / "driftd.db", writer=True)
+    with pytest.raises(StoreUnavailable, match=r"cannot be used: (Not a directory|File exists)"):
+        Store.open(tmp_path / name / "driftd.db", writer=True)
 
 
 DIE = """
