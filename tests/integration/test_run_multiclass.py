@@ -109,6 +109,13 @@ def test_a_model_that_confuses_its_classes_becomes_one_incident(
         given = [p[label] for p, label in zip(day["probabilities"], day["label"], strict=True)]
         assert abs(one["value"] - float(np.mean(-np.log(np.clip(given, 2.3e-16, 1))))) < 1e-9
         assert one["noise_floor"] is not None
+        # and estimated from its probabilities alone, near to what the labels said
+        estimated = {r["window_end"]: r for r in found if r["signal"] == "estimated_quality" and r["metric"] == "f1"}
+        measured = {r["window_end"]: r for r in found if r["signal"] == "quality" and r["metric"] == "f1"}
+        assert estimated[rfc3339(START + DAY)]["rows"] == A_DAY
+        before = [end for end in estimated if end <= rfc3339(START + 6 * DAY)]
+        assert len(before) >= 6
+        assert all(abs(estimated[end]["value"] - measured[end]["value"]) < 0.1 for end in before)
         # the ordinary days are quiet, the others are one incident
         told = [r for r in found if r["incident"] is not None]
         assert {r["window_end"] > rfc3339(START + 6 * DAY) for r in told} == {True}
