@@ -9,6 +9,7 @@ import importlib
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from enum import Enum
 from typing import Any
@@ -288,15 +289,9 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
-class _quietly(warnings.catch_warnings):  # noqa: N801 - used like a function
+@contextmanager
+def _quietly() -> Iterator[None]:
     """Evidently's own warnings, and NumPy's about its divisions, say nothing to whoever reads a log."""
-
-    def __enter__(self) -> None:
-        super().__enter__()
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        self._state = np.errstate(all="ignore")
-        self._state.__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        self._state.__exit__(*error)
-        super().__exit__(*error)
+        yield
